@@ -1,0 +1,141 @@
+"""The tag classifier whose last weights give class attention maps (Zhou et al. 2016; IRN section 3)."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import nn
+
+from weakseg.data.sets import DataParams, open_set
+from weakseg.data.weak import TagView
+from weakseg.nets import augment, backbones
+from weakseg.study import train
+from weakseg.study.machine import device
+from weakseg.study.params import Group
+from weakseg.study.stages import Artifact
+
+
+class ClassifierParams(Group):
+    """Defaults: IRN's released settings (methods 2.2) on ResNet-50.
+
+    faithful: SGD with the momentum that the released code really uses, 1e-4, because it hands the weight decay to the
+    optimiser in momentum's place; otherwise `momentum`.
+    """
+
+    backbone: backbones.Name = "resnet50"
+    weights: str | None = "torchvision"
+    output_stride: Literal[8, 16, 32] = 16
+    frozen_norm: backbones.FrozenNorm | None = None
+    cut_after: int = Field(3, ge=0, le=5)
+    epochs: int = Field(5, ge=1)
+    batch_size: int = Field(16, ge=1)
+    lr: float = Field(0.1, gt=0)
+    head_lr_factor: float = Field(10.0, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(1e-4, ge=0)
+    schedule: Literal["poly", "one_cycle"] = "poly"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    long_side: tuple[int, int] | None = (320, 640)
+    crop: int | None = Field(512, ge=16)
+    faithful: bool = False
+
+
+class CamClassifier(nn.Module):
+    """Backbone, global average pooling, and a 1x1 convolution without bias; its weights are theta_c of equation (1)."""
+
+    def __init__(self, backbone: backbones.Backbone, classes: int):
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Conv2d(backbone.channels[-1], classes, 1, bias=False)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """pictures (B, 3, H, W) in [0, 1] -> logits (B, C)."""
+        features = self.backbone(pictures)[-1]
+        B, D, H, W = features.shape
+        return self.head(features.mean((2, 3), keepdim=True)).flatten(1)  # (B, C)
+
+    def cam(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Unnormalised attention theta_c^T f(x), (B, C, H/stride, W/stride), before any ReLU."""
+        return self.head(self.backbone(pictures)[-1])
+
+
+def build_classifier(params: ClassifierParams, classes: int, pretrained: bool = True) -> CamClassifier:
+    """The network of `params`; without `pretrained` its weights are random (to be loaded from a finished run)."""
+    weights = params.weights if pretrained else None
+    norm = backbones.norm_kept(params.backbone, params.weights, params.frozen_norm)
+    backbone = backbones.build(
+        params.backbone,
+        weights=weights,
+        output_stride=params.output_stride,
+        frozen_norm=norm,
+        cut_after=params.cut_after,
+    )
+    return CamClassifier(backbone, classes)
+
+
+class TagSamples:
+    """Pictures with tags for `fit`: random size, flip, crop."""
+
+    def __init__(self, tagged: TagView, params: ClassifierParams):
+        self.tagged, self.params = tagged, params
+
+    def __len__(self) -> int:
+        return len(self.tagged.names)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict:
+        index, draw = key
+        rng = np.random.default_rng(draw)
+        picture = self.tagged.image(index)
+        if self.params.long_side:
+            picture, _ = augment.random_long_side(picture, None, self.params.long_side, rng)
+        picture, _ = augment.random_flip(picture, None, rng)
+        if self.params.crop:
+            picture, _ = augment.random_crop(picture, None, self.params.crop, rng)
+        tags = torch.as_tensor(self.tagged.tags(index))
+        return {"name": self.tagged.names[index], "picture": augment.to_tensor(picture), "tags": tags}
+
+
+def tag_loss(model: CamClassifier, batch: dict) -> dict[str, torch.Tensor]:
+    """Multi-label soft margin: sigmoid cross entropy averaged over classes and pictures."""
+    return {"loss": F.multilabel_soft_margin_loss(model(batch["picture"]).float(), batch["tags"])}
+
+
+def optimiser(model: CamClassifier, params: ClassifierParams) -> torch.optim.SGD:
+    """SGD with one group for the backbone and one, at `head_lr_factor` times its rate, for the head."""
+    groups = [
+        {"params": [p for p in model.backbone.parameters() if p.requires_grad], "lr": params.lr},
+        {"params": list(model.head.parameters()), "lr": params.lr * params.head_lr_factor},
+    ]
+    momentum = params.weight_decay if params.faithful else params.momentum
+    return torch.optim.SGD(groups, momentum=momentum, weight_decay=params.weight_decay)
+
+
+def train_classifier(out: Path, *, pictures: Artifact, data: DataParams, classifier: ClassifierParams, seed: int) -> None:
+    """Stage: trains on the tags of the training pictures; writes model.safetensors and log.csv."""
+    torch.manual_seed(seed)
+    tagged = TagView(open_set(pictures, data, "trainaug"))
+    model = build_classifier(classifier, len(tagged.classes)).to(device())
+    train.fit(
+        model,
+        TagSamples(tagged, classifier),
+        tag_loss,
+        optimiser(model, classifier),
+        out=out,
+        seed=seed,
+        epochs=classifier.epochs,
+        batch_size=classifier.batch_size,
+        lr_at=train.poly(0.9) if classifier.schedule == "poly" else train.one_cycle(),
+        precision=classifier.precision,
+        title="classifier",
+    )
+    train.save_model(model, out / "model.safetensors")
+
+
+def load_classifier(model: Artifact, params: ClassifierParams, classes: int) -> CamClassifier:
+    """The trained network, in inference mode, on the machine's device."""
+    net = build_classifier(params, classes, pretrained=False)
+    train.load_model(net, model / "model.safetensors")
+    return net.to(device()).eval()
