@@ -1,0 +1,97 @@
+"""Pictures of IRN's fields: displacements, class boundaries, paths of the mean shift and what a random walk has
+spread.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb
+
+from weakseg.plots import panels
+from weakseg.plots.canvas import SHEET, colour, pale
+from weakseg.plots.panels import Panel
+
+
+def displacement_colours(field: np.ndarray, longest: float | None = None) -> np.ndarray:
+    """Displacement field (2, H, W) as (dy, dx) -> RGB (H, W, 3): hue is the direction, strength the length up to
+    `longest`.
+    """
+    dy, dx = field
+    length = np.hypot(dy, dx)
+    longest = longest or max(float(np.quantile(length, 0.98)), 1e-9)
+    hue = (np.arctan2(dy, dx) / (2 * np.pi)) % 1.0
+    strength = np.clip(length / longest, 0, 1)
+    return hsv_to_rgb(np.stack([hue, strength, np.ones_like(hue)], axis=-1))
+
+
+def displacement(field: np.ndarray, arrows: int = 14, mask: np.ndarray | None = None) -> Panel:
+    """Displacement field (2, H, W) in cells as hue and, readable without colour, as about `arrows` arrows a side.
+
+    `mask` (H, W) bool limits the arrows to the places where the field means something.
+    """
+
+    def draw(axes: Axes) -> None:
+        axes.imshow(displacement_colours(field), interpolation="nearest")
+        step = max(1, max(field.shape[1:]) // arrows)
+        ys, xs = np.mgrid[step // 2 : field.shape[1] : step, step // 2 : field.shape[2] : step]
+        keep = np.ones(ys.shape, bool) if mask is None else mask[ys, xs]
+        dy, dx = field[:, ys[keep], xs[keep]]
+        axes.quiver(xs[keep], ys[keep], dx, dy, angles="xy", scale_units="xy", scale=1, width=0.009, color="0.1")
+        axes.set(xlim=(-0.5, field.shape[2] - 0.5), ylim=(field.shape[1] - 0.5, -0.5))
+        panels.bare(axes)
+
+    return draw
+
+
+def boundaries(boundary: np.ndarray) -> Panel:
+    """Class boundary map (H, W) in [0, 1], ink on paper: black where two classes meet."""
+    return panels.heat(boundary, cmap="gray_r")
+
+
+def instance_map(index: np.ndarray, image: np.ndarray | None = None) -> Panel:
+    """Class-agnostic instance map (h, w) of whole numbers, each number its own colour; the largest region
+    (background) is left pale.
+    """
+    ids, counts = np.unique(index, return_counts=True)
+    ground = ids[counts.argmax()]
+    order = {int(i): n for n, i in enumerate(i for i in ids if i != ground)}
+    paper = np.full((*index.shape, 3), SHEET)
+    for i, n in order.items():
+        paper[index == i] = colour(n)
+
+    def draw(axes: Axes) -> None:
+        extent = panels.extent_of((index if image is None else image).shape)
+        if image is not None:
+            axes.imshow(pale(image), extent=extent)
+        axes.imshow(paper, extent=extent, interpolation="nearest", alpha=None if image is None else 0.6)
+        panels.bare(axes)
+
+    return draw
+
+
+def paths(field: np.ndarray, tracks: np.ndarray) -> Panel:
+    """Mean-shift tracks (steps, n, 2) of (y, x) positions over the field (2, H, W): a dot where a pixel starts, a
+    star where it ends.
+    """
+
+    def draw(axes: Axes) -> None:
+        axes.imshow(np.hypot(*field), cmap="gray_r", vmin=0)
+        axes.plot(tracks[:, :, 1], tracks[:, :, 0], color=colour(5), lw=0.6)
+        axes.plot(tracks[0, :, 1], tracks[0, :, 0], ".", color=colour(1), ms=2.5)
+        axes.plot(tracks[-1, :, 1], tracks[-1, :, 0], "*", color=colour(3), ms=5)
+        axes.set(xlim=(-0.5, field.shape[2] - 0.5), ylim=(field.shape[1] - 0.5, -0.5))
+        panels.bare(axes)
+
+    return draw
+
+
+def affinity(values: np.ndarray, place: tuple[int, int], image: np.ndarray | None = None) -> Panel:
+    """Affinity (H, W) in [0, 1] of every cell to the cell at `place` (y, x), which is marked by a cross."""
+
+    def draw(axes: Axes) -> None:
+        panels.heat(values)(axes)
+        axes.plot(place[1], place[0], "+", color="white", ms=9, mew=2.4)
+        axes.plot(place[1], place[0], "+", color=colour(3), ms=8, mew=1.4)
+
+    return draw
