@@ -137,7 +137,8 @@ def shown(spec: ReportedTable, long: pd.DataFrame, table: str) -> Shown:
 def html_page(spec: ReportedTable, long: pd.DataFrame, table: str) -> str:
     """The finished table as a page of its own."""
     head = f'<meta charset="utf-8">{VIEWPORT}<title>{escape(spec.title)}</title><style>{css()}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{html_fragment(spec, long, table)}</body></html>\n'
+    body = html_fragment(spec, long, table)
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
 
 
 def latex(spec: ReportedTable, long: pd.DataFrame, table: str) -> str:

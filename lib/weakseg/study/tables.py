@@ -136,7 +136,7 @@ def write_table(
 ) -> pd.DataFrame:
     """Write the five files of one table into `folder`, each atomically; returns the long form."""
     long = long_form(spec, measured, reasons, table)
-    evidence = json.dumps(evidence_list(spec, measured, runs), indent=1)
+    evidence = json.dumps({"cells": evidence_list(spec, measured, runs)}, indent=1)
     write_text(folder / f"{table}.seeds.csv", seed_form(measured).to_csv(index=False))
     write_text(folder / f"{table}.evidence.json", evidence + "\n")
     write_text(folder / f"{table}.tex", latex(spec, long, table))

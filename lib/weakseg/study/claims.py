@@ -1,0 +1,198 @@
+"""Claims: what a paper asserts about its tables, judged on our evidence with an interval and not by eye.
+
+params/claims/<paper>.yaml states each ordering or gap. The interval is a paired bootstrap: every draw takes the test
+pictures with replacement, the same ones for both sides, and, where there are several training seeds, the seeds too.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from weakseg.metrics import resample
+from weakseg.study import places
+from weakseg.study.params import Group, load
+from weakseg.study.reported import Reported, known, reported
+from weakseg.study.tables import read_long, read_seeds
+
+DRAWS = 1000
+COLUMNS = ["paper", "claim", "table", "statement", "verdict", "estimate", "low", "high", "seeds"]
+HELD, NOT_HELD, UNDECIDED, NOT_RUN = "held", "not held", "undecided", "not run"
+
+
+class Cell(Group):
+    """One cell of the claim's table."""
+
+    row: str
+    column: str
+
+
+class Claim(Group):
+    """One assertion: left is greater than right, at least `margin` times it, or at least `margin` points above it."""
+
+    id: str
+    table: str
+    statement: str
+    kind: Literal["greater", "ratio_at_least", "gap_at_least"]
+    left: Cell
+    right: Cell
+    margin: float = 0.0
+
+
+class Claims(Group):
+    """All claims of one paper."""
+
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out: the estimate with its 95 % interval (points, or a ratio) and seeds, or why it was not run."""
+
+    paper: str
+    claim: Claim
+    verdict: str
+    estimate: float = float("nan")
+    low: float = float("nan")
+    high: float = float("nan")
+    seeds: int = 0
+    reason: str = ""
+
+
+def claims_of(paper: str) -> tuple[Claim, ...]:
+    """params/claims/<paper>.yaml, checked against the reported tables; ValueError names the nearest row or column."""
+    file = places.root() / "params" / "claims" / f"{paper}.yaml"
+    if not file.is_file():
+        return ()
+    claims, tables = load(Claims, file).claims, reported(paper)
+    for claim in claims:
+        _check(claim, tables, str(file))
+    return claims
+
+
+def _check(claim: Claim, tables: Reported, file: str) -> None:
+    table = tables.tables[known(claim.table, tables.tables, f"{file}: {claim.id}: table")]
+    for cell in (claim.left, claim.right):
+        known(cell.row, [row.row for row in table.rows], f"{file}: {claim.id}: row")
+        known(cell.column, table.columns, f"{file}: {claim.id}: column")
+
+
+def statistic(kind: str, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """left - right in points, or left / right for a ratio (over nothing: infinite; nothing over nothing: 0)."""
+    if kind != "ratio_at_least":
+        return left - right
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(left == 0, 0.0, left / right)
+
+
+def decide(claim: Claim, low: float, high: float) -> str:
+    """Held when the whole interval satisfies the claim, not held when no part of it does, else undecided."""
+    strict = claim.kind == "greater"
+    if low > claim.margin or (low == claim.margin and not strict):
+        return HELD
+    return NOT_HELD if high < claim.margin or (high == claim.margin and strict) else UNDECIDED
+
+
+def joint_draws(pairs: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Mean over training seeds drawn with replacement, anew for each draw of pictures.
+
+    pairs: (S, draws, 2) left and right value of each seed on each draw of pictures. Returns (draws, 2).
+    """
+    S, draws, _ = pairs.shape
+    chosen = np.random.default_rng([seed, S]).integers(0, S, size=(draws, S))
+    return pairs[chosen, np.arange(draws)[:, None]].mean(axis=1)  # (draws, S, 2) -> (draws, 2)
+
+
+def interval(claim: Claim, sides: Sequence[tuple[Path, Path]], metrics: tuple[str, str], seed: int = 0) -> np.ndarray:
+    """(estimate, low, high) of a claim from one pair of evidence files (left, right) per training seed."""
+    evidence = [(resample.load(left), resample.load(right)) for left, right in sides]
+    point = np.array(
+        [[resample.value(e, m) for e, m in zip(pair, metrics, strict=True)] for pair in evidence]
+    )  # (S, 2)
+    pairs = np.stack([resample.bootstrap(*pair, *metrics, _both, DRAWS, seed) for pair in evidence])  # (S, draws, 2)
+    drawn = statistic(claim.kind, *joint_draws(pairs, seed).T)
+    # No interpolation between draws: a ratio may be infinite.
+    low, high = np.percentile(drawn, 2.5, method="lower"), np.percentile(drawn, 97.5, method="higher")
+    return np.array([float(statistic(claim.kind, *point.mean(axis=0))), low, high])
+
+
+def _both(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return np.stack([left, right], axis=-1)
+
+
+def judge(paper: str, claim: Claim, folder: Path, runs: Path) -> Verdict:
+    """The verdict on one claim from the tables in `folder` and the evidence under `runs`.
+
+    Raises ValueError when a table's number is not what its evidence gives, FileNotFoundError when evidence is gone.
+    """
+    if not (folder / f"{claim.table}.csv").is_file():
+        return Verdict(paper, claim, NOT_RUN, reason=f"table {claim.table} was not made")
+    left, right = (_evidence(folder, claim, cell, runs) for cell in (claim.left, claim.right))
+    for side, cell in ((left, claim.left), (right, claim.right)):
+        if not side:
+            return Verdict(paper, claim, NOT_RUN, reason=f"{cell.row}: {_why(folder, claim, cell)}")
+    seeds = sorted(left.keys() & right.keys())
+    if not seeds:
+        return Verdict(paper, claim, NOT_RUN, reason="the two sides have no seed in common")
+    metrics = (left[seeds[0]][1], right[seeds[0]][1])
+    estimate, low, high = interval(claim, [(left[s][0], right[s][0]) for s in seeds], metrics)
+    return Verdict(paper, claim, decide(claim, low, high), estimate, low, high, len(seeds))
+
+
+def _evidence(folder: Path, claim: Claim, cell: Cell, runs: Path) -> dict[int, tuple[Path, str]]:
+    """Evidence file and metric of a cell by seed, each checked against the number in the table."""
+    entries = json.loads((folder / f"{claim.table}.evidence.json").read_text(encoding="utf-8"))
+    wanted = [e for e in entries["cells"] if e["row"] == cell.row and e["column"] == cell.column]
+    values = read_seeds(folder / f"{claim.table}.seeds.csv").set_index(["row", "column", "seed"])["value"]
+    for entry in wanted:
+        where = f"{claim.table}: row '{cell.row}', column '{cell.column}', seed {entry['seed']}"
+        _agree(where, runs / entry["path"], entry["metric"], values[cell.row, cell.column, entry["seed"]])
+    return {e["seed"]: (runs / e["path"], e["metric"]) for e in wanted}
+
+
+def _agree(where: str, file: Path, metric: str, value: float) -> None:
+    if not file.is_file():
+        raise FileNotFoundError(f"{where}: its evidence {file} is gone; run the study again")
+    found = resample.value(resample.load(file), metric)
+    if not abs(found - value) < 0.01:
+        raise ValueError(
+            f"{where}: the table says {value:.2f}, its evidence gives {found:.2f}; pass the cell's own evidence"
+        )
+
+
+def _why(folder: Path, claim: Claim, cell: Cell) -> str:
+    long = read_long(folder / f"{claim.table}.csv").set_index(["row", "column"])
+    if (cell.row, cell.column) not in long.index:
+        return "not part of this run"
+    return long.loc[(cell.row, cell.column), "reason"] or "no per-picture evidence was kept for it"
+
+
+def verdicts(profile: str, papers: Iterable[str]) -> list[Verdict]:
+    """Verdicts on all claims of the given papers, from outputs/<profile>."""
+    home = places.outputs() / profile
+    return [judge(p, claim, home / p / "tables", home / "runs") for p in papers for claim in claims_of(p)]
+
+
+def as_frame(found: Iterable[Verdict]) -> pd.DataFrame:
+    """The ledger as it is written to claims.csv."""
+    lines = [
+        (
+            v.paper,
+            v.claim.id,
+            v.claim.table,
+            v.claim.statement,
+            v.verdict,
+            *map(_rounded, (v.estimate, v.low, v.high)),
+            v.seeds,
+        )
+        for v in found
+    ]
+    return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def _rounded(number: float) -> float:
+    return round(float(number), 4)
