@@ -1,0 +1,82 @@
+"""Which pictures a study uses: drawn, or a data root in the VOC layout; and which list stands behind each split."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from weakseg.data.menagerie import MenagerieParams, draw_set
+from weakseg.data.voc import VocSet, split_names
+from weakseg.study.params import Group
+from weakseg.study.stages import Artifact, Store, external
+
+SPLITS = {"trainaug": "trainaug", "train": "train", "val": "val", "tune": "tune", "train_instances": "train", "val_instances": "val"}
+
+
+class DataParams(Group):
+    """Pictures of a study. Splits: trainaug (training), train (part of it, pseudo labels are judged there), val, tune (thresholds).
+
+    splits maps a split to the list of that name in ImageSets/Segmentation; a split that is not named keeps its own name.
+    Without a tune list, tune_take pictures of the list tune_from are set aside: they leave every other split.
+    """
+
+    layout: Literal["menagerie", "voc"] = "menagerie"
+    menagerie: MenagerieParams | None = None
+    root: str | None = None                                  # folder that holds VOCdevkit/; else the variable WEAKSEG_DATA
+    classes: tuple[str, ...] | None = None                   # all classes of the devkit when absent
+    splits: dict[str, str] = Field(default_factory=dict)
+    tune_take: int = Field(0, ge=0)
+    tune_from: str = "train"
+
+    @model_validator(mode="after")
+    def _agree(self):
+        if self.layout == "menagerie" and self.menagerie is None:
+            raise ValueError("menagerie: missing; layout menagerie needs the group that says what to draw")
+        if self.layout == "menagerie" and (self.root or self.tune_take):
+            raise ValueError("root and tune_take belong to layout voc; drawn pictures have a tune list of their own")
+        return self
+
+    def list_of(self, split: str) -> str:
+        """List in ImageSets/Segmentation behind a split."""
+        return self.splits.get(split) or SPLITS.get(split, split)
+
+
+def pictures(store: Store, data: DataParams) -> Artifact:
+    """The folder of pictures as an artifact: drawn by a stage, or the data root as it lies on disk."""
+    if data.layout == "menagerie":
+        return store(draw_set, menagerie=data.menagerie)
+    return external(data_root(data))
+
+
+def data_root(data: DataParams) -> Path:
+    """data.root, else the variable WEAKSEG_DATA. FileNotFoundError with the mend when neither leads to a folder."""
+    root = data.root or os.environ.get("WEAKSEG_DATA")
+    if not root:
+        raise FileNotFoundError("data.root: not set; name the folder that holds VOCdevkit/ there or in the variable WEAKSEG_DATA")
+    if not Path(root).is_dir():
+        raise FileNotFoundError(f"{root}: no such folder; data.root or WEAKSEG_DATA must name the folder that holds VOCdevkit/")
+    return Path(root)
+
+
+def tune_names(root: Path, data: DataParams) -> list[str]:
+    """The pictures set aside when the root has no tune list: tune_take of tune_from, drawn once with a fixed seed."""
+    source = split_names(root, data.splits.get(data.tune_from, data.tune_from))
+    if data.tune_take > len(source):
+        raise ValueError(f"data.tune_take: {data.tune_take} pictures wanted, but the list {data.tune_from} has {len(source)}")
+    chosen = np.random.default_rng(0).permutation(len(source))[: data.tune_take]
+    return [source[k] for k in sorted(chosen)]
+
+
+def open_set(artifact: Artifact | Path, data: DataParams, split: str) -> VocSet:
+    """One split of the pictures. The tune pictures are in no other split."""
+    root = artifact.path if isinstance(artifact, Artifact) else Path(artifact)
+    if not data.tune_take:
+        return VocSet(root, data.list_of(split), data.classes)
+    aside = tune_names(root, data)
+    if split == "tune":
+        return VocSet(root, split, data.classes, names=aside)
+    left = set(split_names(root, data.list_of(split))) - set(aside)
+    names = [name for name in split_names(root, data.list_of(split)) if name in left]
+    return VocSet(root, data.list_of(split), data.classes, names=names)
