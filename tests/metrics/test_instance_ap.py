@@ -13,7 +13,7 @@ QUICK = settings(max_examples=40, deadline=None)
 
 
 def slow_ap(pictures, classes, threshold, points):
-    """Per class: pixel sets, a plain greedy loop, and the precision at every recall, as the protocol is told in words."""
+    """Per class: pixel sets, a plain greedy loop, and the precision at every recall, as told in words."""
     result = []
     for c in range(classes):
         ranked, positives = [], 0
@@ -169,7 +169,7 @@ def test_relabelling_classes_permutes_the_columns(pictures, new_label):
 @given(picture_sets(min_pictures=1), st.integers(0, 2**32 - 1))
 def test_weights_equal_repeated_pictures(pictures, seed):
     weights = np.random.default_rng(seed).integers(0, 4, len(pictures))
-    # A repeated picture repeats its scores, and the protocol ranks equal scores in picture order: copies stand together.
+    # A repeated picture repeats its scores, and equal scores rank in picture order: copies stand together.
     repeated = [picture for picture, times in zip(pictures, weights, strict=True) for _ in range(times)]
     evidence = instance_ap.collect(pictures, C)
     for points in ("all", 11):

@@ -97,9 +97,8 @@ def curves(evidence: SeedEvidence, weights: np.ndarray | None = None) -> dict[st
     background_recall. Counts are summed over the set before the ratios are taken.
     """
     rows = picture_weights(evidence.names, weights)
-    shape = (len(rows), *evidence.right.shape[1:])
-    right = (rows @ evidence.right.reshape(len(evidence.names), -1)).reshape(shape)
-    claimed = (rows @ evidence.claimed.reshape(len(evidence.names), -1)).reshape(shape)
+    right = np.tensordot(rows, evidence.right, axes=1)  # (B, T, C + 1)
+    claimed = np.tensordot(rows, evidence.claimed, axes=1)
     truth = (rows @ evidence.truth)[:, None]
     precision, recall = ratio(right, claimed), ratio(right, truth)
     result = {

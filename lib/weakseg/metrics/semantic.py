@@ -59,8 +59,7 @@ def iou(evidence: SemanticEvidence, weights: np.ndarray | None = None) -> np.nda
     nan for a label that occurs in neither. (B, N) weights give (B, K).
     """
     rows = picture_weights(evidence.names, weights)
-    K = evidence.confusion.shape[1]
-    total = (rows @ evidence.confusion.reshape(-1, K * K)).reshape(-1, K, K)  # (B, K, K)
+    total = np.tensordot(rows, evidence.confusion, axes=1)  # (B, K, K)
     right = total.diagonal(axis1=1, axis2=2)
     result = ratio(right, total.sum(axis=1) + total.sum(axis=2) - right)
     return result if np.ndim(weights) == 2 else result[0]
