@@ -50,7 +50,7 @@ def bars(frame: pd.DataFrame, value: str, title: str, paper: Mapping[str, float]
     figure, axes = plt.subplots(figsize=(5.6, 0.38 * len(names) + 0.9))
     for y, name in enumerate(names):
         seeds = frame.loc[frame["row"] == name, value].to_numpy(float)
-        axes.barh(y, seeds.mean(), height=0.62, color=colour(1), edgecolor="0.2", lw=0.6)
+        axes.barh(y, seeds.mean(), height=0.62, color=colour(4), edgecolor="0.2", lw=0.6)
         axes.plot(seeds, np.full(len(seeds), y), "o", color="0.15", ms=3, label="one seed" if y == 0 else None)
         axes.text(1.02, y, f"{seeds.mean():.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
     _paper_marks(axes, names, paper or {})

@@ -1,0 +1,42 @@
+"""Charts show the numbers they are given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from weakseg.plots import charts
+
+SWEEP = pd.DataFrame({"beta": [1, 1, 4, 4], "seed": [0, 1, 0, 1], "AP50": [10.0, 14.0, 30.0, 40.0]})
+
+
+def test_a_sweep_draws_the_mean_and_marks_what_is_used():
+    axes = charts.sweep(SWEEP, "beta", ["AP50"], "t", chosen=4, log=True).axes[0]
+    curve, used = axes.lines
+    assert curve.get_xydata().tolist() == [[1, 12], [4, 35]]
+    assert set(used.get_xdata()) == {4} and axes.get_xscale() == "log"
+    assert axes.get_xlabel() == "beta" and axes.get_ylabel() == "AP50 (%)"
+
+
+def test_a_sweep_names_the_missing_column():
+    with pytest.raises(ValueError, match="no column AP70"):
+        charts.sweep(SWEEP, "beta", ["AP70"], "t")
+
+
+def test_bars_are_means_with_a_dot_for_each_seed_and_the_papers_diamond():
+    frame = pd.DataFrame({"row": ["CAM", "CAM", "IRN"], "AP50": [8.0, 10.0, 40.0]})
+    axes = charts.bars(frame, "AP50", "t", paper={"CAM": 8.6, "IRN": None}).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [9, 40]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["CAM", "IRN"]
+    assert axes.lines[0].get_xdata().tolist() == [8, 10]
+    assert list(axes.lines[-1].get_xdata()) == [8.6]
+
+
+def test_losses_and_curves_have_a_panel_or_a_line_each():
+    log = pd.DataFrame({"loss": np.arange(40.0), "boundary": np.ones(40)})
+    assert [axes.get_title("left") for axes in charts.losses(log, ["loss", "boundary"], "t").axes] == [
+        "loss",
+        "boundary",
+    ]
+    steps = (np.array([0.0, 1.0]), np.array([1.0, 0.5]), 75.0)
+    legend = charts.precision_recall({"dog": steps}, "t").axes[0].get_legend()
+    assert legend.get_texts()[0].get_text() == "dog: 75.0"
