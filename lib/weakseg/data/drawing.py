@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+ANGLES = np.linspace(-np.pi, np.pi, 721)
 Pattern = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -81,14 +82,26 @@ def radius_at(body: Body, angle: np.ndarray) -> np.ndarray:
     radius = radius * (1 + wave)
     for at, height, spread in body.bumps:
         away = (angle - at + np.pi) % (2 * np.pi) - np.pi
-        radius = radius + height * np.exp(-((away / spread) ** 4))
+        radius = radius + height * np.exp(-np.square(np.square(away / spread)))
     return radius
+
+
+def contour(body: Body) -> np.ndarray:
+    """Contour radius in half-lengths, float32 (721,), at every half degree from -180 to 180."""
+    return radius_at(body, ANGLES).astype(np.float32)
+
+
+def contour_area(body: Body) -> float:
+    """Area inside the contour in pixels, also of what lies outside the picture: half the integral of r^2 over the angle."""
+    return float(0.5 * body.half_length**2 * np.sum(contour(body)[:-1] ** 2) * (2 * np.pi / 720))
 
 
 def contour_field(body: Body, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Signed distance to the contour along the ray, in pixels, negative inside; the head belongs to the animal."""
-    angle = np.arctan2(v, u)
-    outside = np.hypot(u, v) - radius_at(body, angle)
+    at = np.clip((np.arctan2(v, u) + np.float32(np.pi)) * np.float32(360 / np.pi), 0, 720)
+    left = at.astype(np.int32)
+    table, share = contour(body), at - left
+    outside = np.hypot(u, v) - (table[left] * (1 - share) + table[np.minimum(left + 1, 720)] * share)
     if body.label >= 0 and body.shape == "animal":
         outside = np.minimum(outside, np.hypot(u - body.head_shift, v) - body.head_radius)
     return outside * np.float32(body.half_length)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from weakseg.data.drawing import Body, contour_field, local_grid, paint
+from weakseg.data.drawing import Body, contour_area, contour_field, local_grid, paint
 from weakseg.data.files import VOID
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Scene:
                 self.seen[mask] = len(self.bodies) + 1
                 self.bodies.append(body)
                 self.areas.append(int(mask.sum()))
-                self.whole.append(_whole_area(body))
+                self.whole.append(contour_area(body))
                 return
 
     def _spot(self, rng: np.random.Generator, body: Body, touching: bool) -> dict[str, float]:
@@ -99,7 +99,7 @@ class Scene:
 
     def _fits(self, mask: np.ndarray, min_visible: float, touching: bool, body: Body) -> bool:
         area = int(mask.sum())
-        if area < 0.6 * _whole_area(body):                   # too much of it outside the picture
+        if area < 0.6 * contour_area(body):                   # too much of it outside the picture
             return False
         left = np.bincount(self.seen[~mask], minlength=len(self.bodies) + 1)[1:]
         if np.any(left < min_visible * np.array(self.areas)):
@@ -124,7 +124,7 @@ class Scene:
             image=np.round(np.clip(canvas, 0, 1) * 255).astype(np.uint8),
             instance_map=number[self.seen],
             labels=np.array([self.bodies[k].label for k in animals], int),
-            visible=np.array([seen[k] / self.whole[k] for k in animals]),
+            visible=np.array([min(1.0, seen[k] / self.whole[k]) for k in animals]),
             hidden=np.array([1 - seen[k] / self.areas[k] for k in animals]),
             bodies=tuple(self.bodies),
         )
@@ -136,12 +136,6 @@ def _mask_of(body: Body, height: int, width: int) -> np.ndarray:
     mask = np.zeros((height, width), bool)
     mask[rows, columns] = contour_field(body, u, v) < 0
     return mask
-
-
-def _whole_area(body: Body) -> float:
-    """Pixels of the body if the picture were large enough to hold it."""
-    reach = math.ceil(1.5 * body.half_length + 4)
-    return float(_mask_of(replace(body, x=reach + body.x % 1, y=reach + body.y % 1), 2 * reach, 2 * reach).sum())
 
 
 def _new_body(rng: np.random.Generator, params: MenagerieParams, label: int, shape: str, scene: Scene) -> Body:
