@@ -1,0 +1,67 @@
+"""What is current and what is stale, and why: ``python -m weakseg.study.status --profile demo`` (exit 1: stale)."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from weakseg.study import places, records
+from weakseg.study.code import closure_of_source
+from weakseg.study.plan import Run, digest, key_of, overrides_of, parts, runs
+
+
+def awaited(run: Run) -> Path:
+    """The mark that a batch engine waits for: it exists when the run is current, and carries the run's key in its name.
+
+    A mark whose outputs were removed or changed tells no truth any more, and is taken away here.
+    """
+    known = parts(run)
+    mark = records.mark_of(run, key_of(known))
+    if mark.exists() and not records.current(run, known):
+        mark.unlink(missing_ok=True)
+    return mark
+
+
+def report_mark(profile: str, wanted: Sequence[Run], report: str = "weakseg.study.report") -> Path:
+    """The mark of a report on these runs: it carries their keys, the report's own code and what is published."""
+    published = places.published(profile)
+    files = sorted(path for path in published.rglob("*") if path.suffix in (".csv", ".json"))
+    covered = [
+        [(str(run), key_of(parts(run))) for run in wanted],
+        sorted(closure_of_source(f"import {report} as report\nreport.main()").items()),
+        [(path.relative_to(published).as_posix(), digest(path.read_bytes())) for path in files],
+    ]
+    return places.outputs() / profile / f".report.{digest(repr(covered))[:16]}.done"
+
+
+def listing(wanted: Sequence[Run], why: bool = False) -> tuple[list[str], int]:
+    """Lines for people, and how many runs are stale. `why` names every cause, else the first of each run."""
+    lines, stale = [], 0
+    for run in wanted:
+        if found := records.causes(run):
+            stale += 1
+            more = f" (and {len(found) - 1} more: make why)" if len(found) > 1 else ""
+            lines += [f"{run} is stale:", *(f"  {cause}" for cause in found)] if why else [f"{run}: {found[0]}{more}"]
+    return lines, stale
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """0 when everything is current, 1 when something is stale, 2 for bad input."""
+    parser = argparse.ArgumentParser(prog="python -m weakseg.study.status", description=__doc__)
+    parser.add_argument("papers", nargs="*", help="default: every paper that has notebooks")
+    parser.add_argument("--profile", default="demo")
+    parser.add_argument("--seeds", help="in place of the params file's, as 0,1,2")
+    parser.add_argument("--why", action="store_true", help="name every cause")
+    given = parser.parse_args(words)
+    try:
+        wanted = runs(given.profile, given.papers, overrides_of(given.seeds, []))
+        lines, stale = listing(wanted, given.why)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"weakseg: {error}", file=sys.stderr)
+        return 2
+    print("\n".join([*lines, f"{len(wanted) - stale} of {len(wanted)} notebooks are up to date"]))
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
