@@ -1,0 +1,252 @@
+"""Stages: named functions from params and input artifacts to an artifact folder, computed once and kept by content.
+
+    artifact = store(train_classifier, pictures=pictures, classifier=params.classifier, seed=0)
+
+The key is a hash of the params, the inputs' keys and the code that the stage reaches. Work happens in a ``.partial``
+folder, ``record.json`` is written last, and the folder gets its name by a rename: what has its name is finished.
+"""
+
+import errno
+import hashlib
+import inspect
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from filelock import FileLock, Timeout
+
+from weakseg.study import code, machine
+from weakseg.study.params import Group, canonical, flat
+
+RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished folder; `key` identifies its content."""
+
+    path: Path
+    key: str
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+
+def external(path: Path) -> Artifact:
+    """Data from outside (a data root, a weights file) as an input: its key is the listing of names and sizes.
+
+    Raises FileNotFoundError when there is nothing at `path`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such data; give its folder in the params or in WEAKSEG_DATA")
+    return Artifact(path, _hash([[name, size] for name, size in sorted(_listing(path))]))
+
+
+def _listing(path: Path) -> Iterator[tuple[str, int]]:
+    if path.is_file():
+        yield path.name, path.stat().st_size
+    for folder, _, names in os.walk(path):
+        for name in names:
+            file = Path(folder, name)
+            yield file.relative_to(path).as_posix(), file.stat().st_size
+
+
+class Store:
+    """Computes stages into ``<root>/<module tail>.<function>/<key>/`` and finds them again."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def __call__(self, stage: Callable, /, **arguments: Any) -> Artifact:
+        """The artifact of ``stage(out, **arguments)``: found, or computed by exactly one of the processes that ask.
+
+        Arguments: artifacts (or dicts, lists of them), params groups, plain JSON values.
+        Raises TypeError for other arguments, OSError of one line on a full disk, else what the stage raises.
+        """
+        plan = self.plan(stage, **arguments)
+        folder = self.folder(plan)
+        if not (folder / RECORD).is_file():
+            with _one_at_a_time(folder, plan["stage"]):
+                if not (folder / RECORD).is_file():
+                    self._compute(stage, arguments, plan, folder)
+        return Artifact(folder, plan["key"])
+
+    def plan(self, stage: Callable, /, **arguments: Any) -> dict[str, Any]:
+        """What identifies the result: stage, params, inputs (name -> key), code (name -> hash) and their hash, the key."""
+        name = f"{stage.__module__}.{stage.__qualname__}"
+        try:
+            inspect.signature(stage).bind(None, **arguments)
+        except TypeError as error:
+            raise TypeError(f"stage {name}: {error}") from None
+        inputs = {where: one.key for where, one in _artifacts(arguments)}
+        params = {where: canonical(value) for where, value in arguments.items() if not _holds_artifacts(value)}
+        reached = code.closure(stage)
+        for kind in {type(group) for group in _groups(list(arguments.values()))}:
+            reached |= code.methods(kind)
+        plan = {"stage": name, "params": params, "inputs": inputs, "code": dict(sorted(reached.items()))}
+        return {**plan, "key": _hash(plan)}
+
+    def folder(self, plan: dict[str, Any]) -> Path:
+        """Where the artifact of a plan lies, finished or not."""
+        module, function = plan["stage"].rsplit(".", 1)
+        return self.root / f"{module.rsplit('.', 1)[-1]}.{function}" / plan["key"][:16]
+
+    def why(self, stage: Callable, /, **arguments: Any) -> list[str]:
+        """Why the stage would be computed: what differs from the most similar earlier record; empty when it is there."""
+        plan = self.plan(stage, **arguments)
+        folder = self.folder(plan)
+        return [] if (folder / RECORD).is_file() else why(folder.parent, plan)
+
+    def _compute(self, stage: Callable, arguments: dict, plan: dict, folder: Path) -> None:
+        partial = folder.with_name(f"{folder.name}.partial")
+        resumed = _prepare(partial, folder)
+        print(f"{folder.parent.name} {folder.name}: computing ({'; '.join(why(folder.parent, plan))})", flush=True)
+        began = time.perf_counter()
+        try:
+            stage(partial, **arguments)
+            _finish(partial, {**plan, "seconds": round(time.perf_counter() - began, 3), "resumed": resumed})
+            os.replace(partial, folder)
+            _sync(folder.parent)
+        except Exception as error:
+            if _disk_is_full(error, partial):
+                raise OSError(
+                    errno.ENOSPC, f"{plan['stage']}: the disk of {self.root} is full; free space and start again"
+                ) from error
+            raise
+
+
+def why(folder: Path, plan: dict[str, Any]) -> list[str]:
+    """What differs between `plan` and the most similar record among the artifacts of its stage in `folder`."""
+    records = [json.loads(file.read_text()) for file in sorted(folder.glob(f"*/{RECORD}"))]
+    differences = sorted((explain(old, plan) for old in records), key=len)
+    return differences[0] if differences else ["new"]
+
+
+def explain(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Lines naming what differs: ``param classifier.lr 0.1 -> 0.2``, ``input cams``, ``code weakseg.ops.cam.normalise``."""
+    before, after = dict(flat(old["params"])), dict(flat(new["params"]))
+    lines = []
+    for name in sorted(before.keys() | after.keys()):
+        left, right = (json.dumps(side[name]) if name in side else "absent" for side in (before, after))
+        lines += [f"param {name} {left} -> {right}"] if left != right else []
+    for group, word in (("inputs", "input"), ("code", "code")):
+        names = sorted(old[group].keys() | new[group].keys())
+        lines += [f"{word} {name}" for name in names if old[group].get(name) != new[group].get(name)]
+    return lines
+
+
+def read_record(artifact: Artifact) -> dict[str, Any]:
+    """The record of a finished stage: stage, key, params, inputs, code, seconds, versions, machine, files (sha256)."""
+    return json.loads((artifact / RECORD).read_text())
+
+
+def verify(artifact: Artifact) -> list[str]:
+    """One line for every file that is missing, changed or unrecorded; empty when all is as it was written."""
+    if not (artifact / RECORD).is_file():
+        return [f"{artifact.path}: not finished (no {RECORD})"]
+    recorded, found = read_record(artifact)["files"], dict(_checksums(artifact.path))
+    missing = [f"{artifact / name}: missing" for name in recorded.keys() - found.keys()]
+    changed = [f"{artifact / name}: changed" for name in recorded if found.get(name, recorded[name]) != recorded[name]]
+    return sorted([*missing, *changed, *(f"{artifact / name}: not in the record" for name in found.keys() - recorded.keys())])
+
+
+# ---------------------------------------------------------------- arguments
+
+
+def _artifacts(value: Any, where: str = "") -> Iterator[tuple[str, Artifact]]:
+    """(dotted place, artifact) of every artifact inside nested dicts and lists."""
+    if isinstance(value, Artifact):
+        yield where, value
+    elif isinstance(value, dict | list | tuple):
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _artifacts(item, f"{where}.{name}" if where else str(name))
+
+
+def _holds_artifacts(value: Any) -> bool:
+    return any(True for _ in _artifacts(value))
+
+
+def _groups(value: Any) -> Iterator[Group]:
+    """Every params group inside `value`, nested ones too."""
+    if isinstance(value, Group):
+        yield value
+        value = [getattr(value, name) for name in type(value).model_fields]
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _groups(item)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+# ---------------------------------------------------------------- on disk
+
+
+def _one_at_a_time(folder: Path, stage: str) -> Any:
+    """The lock of one artifact, held; the system gives it back when its holder is killed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{stage} {folder.name}: another process computes it; waiting", flush=True)
+        return lock.acquire()
+
+
+def _prepare(partial: Path, folder: Path) -> bool:
+    """An empty partial folder, but for the checkpoints of a killed run; True when there are some."""
+    shutil.rmtree(folder, ignore_errors=True)  # a folder without a record is no artifact
+    partial.mkdir(exist_ok=True)
+    kept = False
+    for file in sorted(partial.rglob("*"), reverse=True):
+        if file.is_dir() and not file.is_symlink():
+            if not any(file.iterdir()):
+                file.rmdir()
+        elif file.name.startswith("checkpoint"):
+            kept = True
+        else:
+            file.unlink()
+    return kept
+
+
+def _finish(partial: Path, record: dict[str, Any]) -> None:
+    """Writes the record, with a checksum of every file, once all of them are on the disk."""
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
+    about = {"versions": versions, "machine": machine.describe(), "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    record = {**record, **about, "files": dict(_checksums(partial))}
+    with open(partial / RECORD, "w", encoding="utf-8") as file:
+        file.write(json.dumps(record, indent=1))
+        file.flush()
+        os.fsync(file.fileno())
+    _sync(partial)
+
+
+def _checksums(folder: Path) -> Iterator[tuple[str, str]]:
+    """(name, sha256) of every file but the record; each is forced to the disk on the way."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path != folder / RECORD:
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+                yield path.relative_to(folder).as_posix(), hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def _disk_is_full(error: Exception, folder: Path) -> bool:
+    """Libraries report a full disk each in their own way (RuntimeError from torch, their own type from safetensors)."""
+    said = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+    return said or (isinstance(error, OSError | RuntimeError) and shutil.disk_usage(folder).free < 1 << 16)
