@@ -1,5 +1,7 @@
 """Sliders for people, stills for machines."""
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import pytest
 from matplotlib.figure import Figure
@@ -18,12 +20,30 @@ def drawn():
     return draw, seen
 
 
-@pytest.mark.parametrize(("environment", "alive"), [
-    ({}, False), ({"JPY_SESSION_NAME": "lesson.ipynb"}, True), ({"VSCODE_PID": "7"}, True),
-    ({"JPY_SESSION_NAME": "lesson.ipynb", "WEAKSEG_HEADLESS": "1"}, False), ({"PATH": "/bin"}, False),
-])  # fmt: skip
-def test_only_a_known_front_end_is_live_and_the_runner_overrules_it(environment, alive):
-    assert interactive.live(environment) is alive
+@pytest.mark.parametrize(
+    ("environment", "variables", "alive"),
+    [
+        ({}, {}, False),
+        ({"JPY_SESSION_NAME": "lesson.ipynb"}, {}, True),
+        ({"COLAB_RELEASE_TAG": "1"}, {}, True),
+        ({}, {"__vsc_ipynb_file__": "lesson.ipynb"}, True),
+        ({"VSCODE_PID": "7"}, {}, False),  # a terminal inside an editor runs notebooks for nobody to watch
+        ({"JPY_SESSION_NAME": "lesson.ipynb", "WEAKSEG_HEADLESS": "1"}, {}, False),
+    ],
+)
+def test_only_a_known_front_end_is_live_and_the_runner_overrules_it(environment, variables, alive, monkeypatch):
+    for name in ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "WEAKSEG_HEADLESS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(interactive, "get_ipython", lambda: SimpleNamespace(user_ns=variables))
+    assert interactive.live() is alive
+
+
+def test_a_plain_python_process_is_not_live(monkeypatch):
+    for name in ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "WEAKSEG_HEADLESS"):
+        monkeypatch.delenv(name, raising=False)
+    assert not interactive.live()
 
 
 def headless(monkeypatch):

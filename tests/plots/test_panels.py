@@ -58,16 +58,3 @@ def test_empty_masks_and_maps_are_drawn_without_complaint():
     row = {"a": panels.instances(IMAGE, nothing), "b": panels.outlines(IMAGE, nothing)}
     row |= {"c": panels.labels(IMAGE, np.zeros((12, 16), int)), "d": panels.heat(np.zeros((3, 3)), high=None)}
     assert titles(panels.grid({"": row}, "t")) == list("abcd")
-
-
-def test_cases_are_chosen_by_rank_and_ties_by_name():
-    quality = {"b": 50.0, "a": 50.0, "c": 90.0, "d": 10.0, "e": 70.0}
-    chosen = sheets.cases(quality)
-    assert list(chosen.values()) == ["c", "e", "b", "a", "d"]
-    assert list(chosen)[0] == "best\nIoU 90" and list(chosen)[-1] == "worst\nIoU 10"
-
-
-def test_cases_of_one_picture_and_of_none():
-    assert set(sheets.cases({"a": 3.0}, shares=(1.0,)).values()) == {"a"}
-    with pytest.raises(ValueError, match="no picture"):
-        sheets.cases({})

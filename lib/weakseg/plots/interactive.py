@@ -7,19 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython import get_ipython
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from weakseg.plots import panels
 
 STILLS = 5  # panels in a static row
-# What JupyterLab and Notebook, VS Code and Colab leave in the environment of the kernels they start; batch runners
-# leave none.
-FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "VSCODE_CWD", "COLAB_RELEASE_TAG")
+# What front ends leave behind in the kernels they start: Jupyter and Colab in the environment, VS Code among the
+# notebook's variables. Batch runners leave none of it.
+ENVIRONMENT = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG")
+VARIABLE = "__vsc_ipynb_file__"
 
 
-def live(environment: Mapping[str, str] = os.environ) -> bool:
+def live() -> bool:
     """Whether a person can move a slider: a kernel started by a known front end, and WEAKSEG_HEADLESS not set."""
-    return not environment.get("WEAKSEG_HEADLESS") and any(name in environment for name in FRONT_ENDS)
+    if os.environ.get("WEAKSEG_HEADLESS"):
+        return False
+    shell = get_ipython()
+    return any(name in os.environ for name in ENVIRONMENT) or (shell is not None and VARIABLE in shell.user_ns)
 
 
 def explore(draw: Callable[..., None], title: str, **sliders: Sequence[float]) -> object:
@@ -57,7 +63,7 @@ def _widget(draw: Callable[..., None], title: str, sliders: Mapping[str, Sequenc
     def redraw(**values: float) -> None:
         figure, axes = plt.subplots(figsize=(3.4, 3.4))
         draw(axes, **values)
-        _show(panels.finished(figure, title))
+        display(panels.finished(figure, title))
 
     handles = {
         name: ipywidgets.SelectionSlider(
@@ -66,9 +72,3 @@ def _widget(draw: Callable[..., None], title: str, sliders: Mapping[str, Sequenc
         for name, values in sliders.items()
     }
     return ipywidgets.VBox([*handles.values(), ipywidgets.interactive_output(redraw, handles)])
-
-
-def _show(figure: Figure) -> None:
-    from IPython.display import display
-
-    display(figure)

@@ -39,19 +39,3 @@ def panel_row(image: np.ndarray, named: Mapping[str, Panel], title: str, size: f
 def qualitative_grid(cases: Mapping[str, Mapping[str, Panel]], title: str) -> Figure:
     """Cases as rows (best, median, worst), the same named panels in each."""
     return panels.grid(cases, title)
-
-
-def cases(quality: Mapping[str, float], shares: Sequence[float] = (1.0, 0.75, 0.5, 0.25, 0.0)) -> dict[str, str]:
-    """Pick pictures by the rank of their IoU in percent: {"best, IoU 93": name, ...}; by the numbers, never by eye.
-
-    `shares` are places in the ranking, 1 the best and 0 the worst. Raises ValueError without pictures.
-    """
-    if not quality:
-        raise ValueError("no picture has a quality to choose by: evaluate at least one picture first")
-    ranked = sorted(quality, key=lambda name: (quality[name], name))
-    chosen = [ranked[round(share * (len(ranked) - 1))] for share in shares]
-    return {f"{_rank(share)}\nIoU {quality[name]:.0f}": name for share, name in zip(shares, chosen, strict=True)}
-
-
-def _rank(share: float) -> str:
-    return {1.0: "best", 0.5: "median", 0.0: "worst"}.get(share, f"better than {100 * share:.0f}%")
