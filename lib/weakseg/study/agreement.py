@@ -22,7 +22,7 @@ AGREES, DIFFERS, MISSING, NEW = "agrees", "differs", "not in this run", "not pub
 
 
 class Tolerances(Group):
-    """params/tolerance.yaml: points allowed between a rerun and the published numbers, per profile, paper and metric."""
+    """params/tolerance.yaml: points between a rerun and the published numbers, per profile, paper and metric."""
 
     profiles: dict[str, dict[str, dict[str, float]]]
 
@@ -62,14 +62,21 @@ def compare(profile: str, papers: Iterable[str]) -> pd.DataFrame:
     run = set(zip(ours["paper"], ours["seed"], strict=True))
     both = both[[pair in run for pair in zip(both["paper"], both["seed"], strict=True)]].reset_index(drop=True)
     both = both.rename(columns={"value_ours": "ours", "value_published": "published"})
-    metric = {p: {t: spec.columns for t, spec in reported(p).tables.items()} for p in papers if p in set(both["paper"])}
-    allowed = tolerances()
-    both["tolerance"] = [
-        allowed.points(profile, c.paper, metric[c.paper][c.table][c.column].metric) for c in both.itertuples()
-    ]
+    both["tolerance"] = _allowed(profile, both)
     both["difference"] = (both["ours"] - both["published"]).astype(float).round(4)
     both["state"] = [_state(c) for c in both.itertuples()]
     return both
+
+
+def _allowed(profile: str, cells: pd.DataFrame) -> list[float]:
+    allowed, tables = tolerances(), {paper: reported(paper).tables for paper in set(cells["paper"])}
+    found = []
+    for cell in cells.itertuples():
+        there = tables[cell.paper]
+        columns = there[known(cell.table, there, f"params/reported/{cell.paper}.yaml: table")].columns
+        metric = columns[known(cell.column, columns, f"params/reported/{cell.paper}.yaml: {cell.table}: column")].metric
+        found.append(allowed.points(profile, cell.paper, metric))
+    return found
 
 
 def _state(cell: tuple) -> str:

@@ -24,8 +24,8 @@ def outputs() -> Path:
 
 
 def published(profile: str) -> Path:
-    """Folder of our own committed results of one profile."""
-    return outputs() / "published" / profile
+    """Folder of our own committed results of one profile; it belongs to the project, wherever runs are written."""
+    return root() / "outputs" / "published" / profile
 
 
 def params_file(profile: str, paper: str) -> Path:

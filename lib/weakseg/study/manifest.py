@@ -1,0 +1,92 @@
+"""The manifest: key, inputs, versions, machine and seconds of everything that a run made, gathered from its records."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weakseg.study import places, records
+from weakseg.study.plan import Run
+
+ABOUT = ("seconds", "machine", "versions", "commit", "began", "peak_memory_mb", "seeds")
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One notebook of a paper: the record of its last good run (None: never), why it is not current, why it failed."""
+
+    run: Run
+    record: dict[str, Any] | None
+    stale: tuple[str, ...]
+    failed: str | None
+
+    @property
+    def sound(self) -> bool:
+        return self.record is not None and not self.stale and self.failed is None
+
+
+def notebooks(profile: str, paper: str) -> list[Notebook]:
+    """Every notebook of the paper, in alphabetical order, with what its records say."""
+    names = sorted(path.stem for path in (places.root() / "notebooks" / paper).glob("*.ipynb"))
+    return [_notebook(Run(paper, name, profile)) for name in names]
+
+
+def _notebook(run: Run) -> Notebook:
+    record = records.read(records.file_of(run))
+    # A run may be asked for other seeds than the file's; with its own seeds it is judged, all else as the file has it.
+    asked = Run(
+        run.paper, run.notebook, run.profile, {"seeds": record["seeds"]} if record and record.get("seeds") else {}
+    )
+    failure = records.failure_of(run)
+    failed = json.loads(failure.read_text(encoding="utf-8"))["reason"] if failure.is_file() else None
+    stale = tuple(records.causes(asked)) if record else ("it has not been run yet",)
+    return Notebook(run, record, stale, failed)
+
+
+def manifest(profile: str, papers: Iterable[str]) -> dict[str, Any]:
+    """The manifest of outputs/<profile>: `outputs` (files for people) and `stages` (artifacts that they came from)."""
+    home = places.outputs() / profile
+    made = [entry for paper in papers for notebook in notebooks(profile, paper) for entry in _outputs(notebook, home)]
+    return {"profile": profile, "outputs": made, "stages": list(_stages(home / "runs"))}
+
+
+def _outputs(notebook: Notebook, home: Path) -> Iterator[dict[str, Any]]:
+    record = notebook.record
+    for name, sha256 in (record["outputs"] if record else {}).items():
+        path = notebook.run.folder / name
+        yield {
+            "path": path.relative_to(home).as_posix(),
+            "sha256": sha256,
+            "paper": notebook.run.paper,
+            "notebook": notebook.run.notebook,
+            "key": record["key"],
+            "inputs": _inputs(path),
+            **{fact: record[fact] for fact in ABOUT if fact in record},
+        }
+
+
+def _inputs(path: Path) -> list[str]:
+    """Keys of the stages whose evidence a table was computed from; empty for other files."""
+    note = path.parent / f"{path.name.split('.')[0]}.json"
+    return json.loads(note.read_text(encoding="utf-8")).get("inputs", []) if note.is_file() else []
+
+
+def _stages(runs: Path) -> Iterator[dict[str, Any]]:
+    for file in sorted(runs.glob("*/*/record.json")):
+        record = json.loads(file.read_text(encoding="utf-8"))
+        wanted = ("stage", "key", "inputs", "params", "seconds", "resumed", "versions", "machine", "made")
+        yield {"path": file.parent.relative_to(runs.parent).as_posix(), **{k: record[k] for k in wanted if k in record}}
+
+
+def behind(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The stages that the tables rest on, directly or through other stages."""
+    stages = {stage["key"]: stage for stage in found["stages"]}
+    open_keys = {key for entry in found["outputs"] for key in entry["inputs"]}
+    reached: set[str] = set()
+    while open_keys:
+        key = open_keys.pop()
+        if key in stages and key not in reached:
+            reached.add(key)
+            open_keys |= set(stages[key]["inputs"].values())
+    return [stages[key] for key in sorted(reached)]
