@@ -73,7 +73,7 @@ def load_labels(folder: Path, name: str) -> np.ndarray:
 
 
 def voc_palette() -> np.ndarray:
-    """The VOC colour map (256, 3) uint8: bit 3k+c of the label becomes bit 7-k of channel c (VOC devkit, VOClabelcolormap)."""
+    """The VOC colour map (256, 3) uint8: bit 3k+c of a label is bit 7-k of its channel c (devkit's colormap)."""
     label = np.arange(256)[:, None]
     channel = np.arange(3)[None, :]
     return sum(((label >> (3 * k + channel)) & 1) << (7 - k) for k in range(8)).astype(np.uint8)  # (256, 3)

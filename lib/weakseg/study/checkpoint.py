@@ -71,7 +71,7 @@ class Log:
 
 
 def save(file: Path, model: nn.Module, optimiser: torch.optim.Optimizer, log: Log, step: int) -> None:
-    """Writes a checkpoint (by the first process, with the random state of all) under its name only once it is complete."""
+    """Writes a checkpoint (the first process, with the random state of all), under its name once it is complete."""
     random = [_random_state(model)] * machine.world()
     if machine.world() > 1:
         dist.all_gather_object(random, _random_state(model))
@@ -93,7 +93,7 @@ def resume(file: Path, model: nn.Module, optimiser: torch.optim.Optimizer, log: 
     if state is None:
         return 0
     if state["order"] != dataclasses.asdict(log.order) or len(state["random"]) != machine.world():
-        raise ValueError(f"{file}: is of another training (batch, steps, seed or processes differ); delete it to start anew")
+        raise ValueError(f"{file}: is of another training (batch, steps, seed, processes); delete it to start anew")
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     log.rows = state["log"]
@@ -106,10 +106,8 @@ def resume(file: Path, model: nn.Module, optimiser: torch.optim.Optimizer, log: 
 
 def _read(file: Path) -> dict[str, Any] | None:
     """The checkpoint as the first process finds it: the others need not see its disk."""
-    found = [file.read_bytes() if machine.rank() == 0 and file.is_file() else None]
-    if machine.world() > 1:
-        dist.broadcast_object_list(found, 0)
-    return torch.load(io.BytesIO(found[0]), map_location="cpu", weights_only=True) if found[0] else None
+    found = machine.from_first(file.read_bytes() if machine.rank() == 0 and file.is_file() else None)
+    return torch.load(io.BytesIO(found), map_location="cpu", weights_only=True) if found else None
 
 
 def _random_state(model: nn.Module) -> dict[str, Tensor]:
@@ -130,7 +128,7 @@ def save_model(model: nn.Module, path: Path) -> None:
 
 
 def load_model(model: nn.Module, path: Path) -> nn.Module:
-    """Fills `model` from a safetensors file, strictly; returns it. Raises FileNotFoundError, or ValueError of one line."""
+    """Fills `model` from a safetensors file, strictly; returns it. Raises FileNotFoundError, ValueError."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such weights file")
     try:

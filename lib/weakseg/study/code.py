@@ -9,6 +9,7 @@ value), the whole module counts: rather one rerun too many than a stale result.
 import ast
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from weakseg.study.syntax import Chain, digest, is_text, stored, uses
 
 BODY = "<body>"  # what a module does on import besides defining: registrations, settings
+SILENT = {"weakseg.study.machine"}  # devices, pools, progress bars: never part of a result, so never part of a key
 Target = tuple[str, str]  # (module, definition)
 
 
@@ -44,6 +46,7 @@ class Package:
     def __init__(self, name: str, root: Path) -> None:
         self.name, self.root = name, Path(root)
         self.extra: dict[str, Path] = {}  # files outside the package that hold a stage (a user's own, a test)
+        self.loaded: dict[str, tuple[object, Module]] = {}  # modules in memory: what loaded them, their text then
 
     def file(self, module: str) -> Path | None:
         """The source file of a dotted module name, or None when it lies outside the package."""
@@ -56,10 +59,26 @@ class Package:
 
     def module(self, name: str) -> Module | None:
         """The parsed module, or None when it lies outside the package."""
-        if (file := self.file(name)) is None:
+        if name in SILENT or (file := self.file(name)) is None:
             return None
         stat = file.stat()
-        return _parse(self.name, name, file, stat.st_mtime_ns, stat.st_size)
+        parsed = _parse(self.name, name, file, stat.st_mtime_ns, stat.st_size)
+        # A reload gives a module a new spec: then, and only then, memory and file agree again.
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        if spec is not None and self.loaded.get(name, (None,))[0] is not spec:
+            self.loaded[name] = spec, parsed
+        return parsed
+
+    def refuse_stale(self, reached: dict[str, str]) -> None:
+        """Raises RuntimeError when code in a closure changed on disk after this process loaded it.
+
+        The key would describe the new code, the result would come from the old.
+        """
+        for name, now in reached.items():
+            module, _, definition = name.rpartition(".")
+            loaded = self.loaded[module][1] if module in self.loaded else None
+            if loaded and (definition not in loaded.definitions or loaded.read(definition)[0] != now):
+                raise RuntimeError(f"{name} changed on disk after it was loaded; restart the kernel and run again")
 
     def closure(self, module: str, definition: str) -> dict[str, str]:
         """{qualified name: hash} of all that `definition` of `module` reaches, itself included."""
@@ -112,8 +131,9 @@ class Package:
             return []
         if rest and (found := self._lookup(module, rest[0], rest[1:])) is not None:
             return found
-        exported = [target for name in parsed.imports for target in self.resolve(parsed, (name,))] if parsed.is_init else []
-        return [*((module, name) for name in parsed.definitions), *exported]
+        exported = parsed.imports if parsed.is_init else ()
+        through = (target for name in exported for target in self.resolve(parsed, (name,)))
+        return [*((module, name) for name in parsed.definitions), *through]
 
     def _lookup(self, module: str, name: str, rest: Chain, seen: frozenset[str] = frozenset()) -> list[Target] | None:
         """``module.name.rest``, or None when `module` binds no such name. `seen`: modules on the way (star cycles)."""
@@ -142,10 +162,15 @@ def closure(function: Callable, package: Package = WEAKSEG) -> dict[str, str]:
     module, name = function.__module__, function.__qualname__
     file = inspect.getsourcefile(inspect.unwrap(function))
     if "." in name or "<" in name or not file or not Path(file).is_file():
-        raise ValueError(f"{module}.{name}: a stage must be a top-level function of a .py file, so that its code can be read")
+        raise ValueError(f"{module}.{name}: a stage must be a top-level function of a .py file, which can be read")
     if package.file(module) is None:
         package.extra[module] = Path(file)
     return package.closure(module, name)
+
+
+def refuse_stale(reached: dict[str, str], package: Package = WEAKSEG) -> None:
+    """Raises RuntimeError when code in a closure changed on disk after this process loaded it."""
+    package.refuse_stale(reached)
 
 
 def closure_of_source(source: str, package: Package = WEAKSEG) -> dict[str, str]:

@@ -97,10 +97,10 @@ def _named(function: Callable[[Any], Any], number: int, item: Any) -> Any:
 
 
 def _context() -> multiprocessing.context.BaseContext:
-    """How workers start. Fork costs milliseconds, where a fresh interpreter imports torch for seconds.
+    """How workers start. Fork costs milliseconds; a fresh interpreter imports torch for seconds.
 
     It is safe here for the reason torch's own DataLoader forks: a worker runs on one thread, so it never touches the
-    parent's OpenMP pool. A CUDA context does not survive a fork; then a server that has torch loaded forks clean workers.
+    parent's OpenMP pool. A CUDA context does not survive a fork; then a server with torch loaded forks clean workers.
     """
     if sys.platform == "linux" and not torch.cuda.is_initialized():
         return multiprocessing.get_context("fork")
@@ -147,7 +147,7 @@ class Progress:
         self.total, self.title, self.done = total, title, done
         self.first, self.began = done, time.monotonic()
         self.said = self.began
-        live = sys.stderr.isatty() or "ipykernel" in sys.modules
+        live = (sys.stderr.isatty() or "ipykernel" in sys.modules) and not os.environ.get("TQDM_DISABLE")
         self.bar = tqdm(total=total, desc=title, initial=done, leave=False, disable=not live or rank() > 0)
 
     def update(self, count: int = 1, note: str = "") -> None:
@@ -190,7 +190,19 @@ def world() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
-def join(device: torch.device) -> None:
+def join() -> None:
     """Joins the processes that torchrun started, once; nothing alone."""
     if world() > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        place = device()
+        if place.type == "cuda":
+            torch.cuda.set_device(place)
+        dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+
+
+def from_first(value: Any) -> Any:
+    """The first process's `value` in every process (all must ask); `value` itself alone."""
+    join()
+    box = [value]
+    if world() > 1:
+        dist.broadcast_object_list(box, 0)
+    return box[0]

@@ -17,7 +17,7 @@ import yaml
 
 
 class Group(pydantic.BaseModel):
-    """Base of every parameter group: frozen, strict, no unknown keys. Ints stand for floats, yaml lists become tuples."""
+    """Base of every parameter group: frozen, strict, no unknown keys. Ints stand for floats; lists become tuples."""
 
     model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid", validate_default=True)
 
@@ -102,7 +102,7 @@ def _read(file: Path) -> dict:
         raise FileNotFoundError(f"{file}: no such params file{_nearest(file.name, beside)}")
     try:
         # _OnceLoader is a SafeLoader: it builds plain values only.
-        data = yaml.load(file.read_text(encoding="utf-8"), Loader=_OnceLoader)  # noqa: S506
+        data = yaml.load(file.read_text(encoding="utf-8"), Loader=_OnceLoader)
     except yaml.MarkedYAMLError as error:
         raise ValueError(f"{file}: line {error.problem_mark.line + 1}: {error.problem}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -48,7 +48,7 @@ def order_of(size: int, batch_size: int, epochs: int | None, steps: int | None, 
         raise ValueError(f"training: give epochs or steps, one of the two (got epochs={epochs}, steps={steps})")
     batch = min(batch_size, size)
     if batch % machine.world():
-        raise ValueError(f"training: {machine.world()} processes cannot share a batch of {batch} evenly; change batch_size")
+        raise ValueError(f"training: a batch of {batch} is not shared evenly by {machine.world()} processes; change it")
     return Order(size, batch, steps if steps is not None else epochs * (size // batch), seed)
 
 
@@ -73,7 +73,7 @@ class _From:
 def batches(
     dataset: Any, order: Order, start: int, collate: Callable | None, workers: int, device: torch.device
 ) -> Iterator[tuple[list[str], Any]]:
-    """(names, tensors on the device) of every batch from step `start`; one set of workers lives as long as the training."""
+    """(names, tensors on the device) of every batch from step `start`; its workers live as long as the training."""
     loader = DataLoader(
         dataset,
         batch_sampler=_From(order, start),
@@ -82,12 +82,12 @@ def batches(
         pin_memory=device.type == "cuda",
         prefetch_factor=4 if workers else None,
         worker_init_fn=machine.quiet_opencv,
-        # A generator of its own: the loader draws from it, and torch's random state must not depend on where one resumes.
+        # A generator of its own: the loader draws from it at every start, and a resumed run must not notice.
         generator=torch.Generator().manual_seed(order.seed),
     )
     for batch in loader:
         if "name" not in batch:
-            raise ValueError(f"training: {type(dataset).__name__} must give every sample's 'name' (got {sorted(batch)})")
+            raise ValueError(f"training: {type(dataset).__name__} must give each sample's 'name' (got {sorted(batch)})")
         names = [str(name) for name in batch.pop("name")]
         yield names, to_device(batch, device)
 

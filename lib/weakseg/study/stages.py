@@ -6,6 +6,7 @@ The key is a hash of the params, the inputs' keys and the code that the stage re
 folder, ``record.json`` is written last, and the folder gets its name by a rename: what has its name is finished.
 """
 
+import contextlib
 import errno
 import hashlib
 import inspect
@@ -13,6 +14,7 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -69,19 +71,21 @@ class Store:
     def __call__(self, stage: Callable, /, **arguments: Any) -> Artifact:
         """The artifact of ``stage(out, **arguments)``: found, or computed by exactly one of the processes that ask.
 
-        Arguments: artifacts (or dicts, lists of them), params groups, plain JSON values.
+        Arguments: artifacts (or dicts, lists of them), params groups, plain JSON values. Under torchrun every process
+        runs the stage, so that all take part in its training; the first one's folder is kept.
         Raises TypeError for other arguments, OSError of one line on a full disk, else what the stage raises.
         """
         plan = self.plan(stage, **arguments)
-        folder = self.folder(plan)
-        if not (folder / RECORD).is_file():
-            with _one_at_a_time(folder, plan["stage"]):
-                if not (folder / RECORD).is_file():
-                    self._compute(stage, arguments, plan, folder)
-        return Artifact(folder, plan["key"])
+        record = self.folder(plan) / RECORD
+        if not machine.from_first(record.is_file()):
+            with _one_at_a_time(record.parent, plan["stage"]):
+                if not machine.from_first(record.is_file()):
+                    self._compute(stage, arguments, plan) if machine.rank() == 0 else _take_part(stage, arguments)
+            machine.from_first(None)  # nobody reads on before the first process has finished
+        return Artifact(record.parent, plan["key"])
 
     def plan(self, stage: Callable, /, **arguments: Any) -> dict[str, Any]:
-        """What identifies the result: stage, params, inputs (name -> key), code (name -> hash) and their hash, the key."""
+        """What identifies the result: stage, params, inputs (name -> key), code (name -> hash), and their hash: key."""
         name = f"{stage.__module__}.{stage.__qualname__}"
         try:
             inspect.signature(stage).bind(None, **arguments)
@@ -101,15 +105,19 @@ class Store:
         return self.root / f"{module.rsplit('.', 1)[-1]}.{function}" / plan["key"][:16]
 
     def why(self, stage: Callable, /, **arguments: Any) -> list[str]:
-        """Why the stage would be computed: what differs from the most similar earlier record; empty when it is there."""
+        """Why the stage would be computed: what differs from the most similar earlier record; [] when it is there."""
         plan = self.plan(stage, **arguments)
         folder = self.folder(plan)
         return [] if (folder / RECORD).is_file() else why(folder.parent, plan)
 
-    def _compute(self, stage: Callable, arguments: dict, plan: dict, folder: Path) -> None:
+    def _compute(self, stage: Callable, arguments: dict[str, Any], plan: dict[str, Any]) -> None:
+        code.refuse_stale(plan["code"])
+        folder = self.folder(plan)
         partial = folder.with_name(f"{folder.name}.partial")
         resumed = _prepare(partial, folder)
-        print(f"{folder.parent.name} {folder.name}: computing ({'; '.join(why(folder.parent, plan))})", flush=True)
+        causes = why(folder.parent, plan)
+        more = f" and {len(causes) - 4} more" if len(causes) > 4 else ""
+        print(f"{folder.parent.name} {folder.name}: computing ({'; '.join(causes[:4])}{more})", flush=True)
         began = time.perf_counter()
         try:
             stage(partial, **arguments)
@@ -132,7 +140,7 @@ def why(folder: Path, plan: dict[str, Any]) -> list[str]:
 
 
 def explain(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Lines naming what differs: ``param classifier.lr 0.1 -> 0.2``, ``input cams``, ``code weakseg.ops.cam.normalise``."""
+    """Lines naming what differs: ``param classifier.lr 0.1 -> 0.2``, ``input cams``, ``code weakseg.ops.cam.cam``."""
     before, after = dict(flat(old["params"])), dict(flat(new["params"]))
     lines = []
     for name in sorted(before.keys() | after.keys()):
@@ -154,9 +162,10 @@ def verify(artifact: Artifact) -> list[str]:
     if not (artifact / RECORD).is_file():
         return [f"{artifact.path}: not finished (no {RECORD})"]
     recorded, found = read_record(artifact)["files"], dict(_checksums(artifact.path))
-    missing = [f"{artifact / name}: missing" for name in recorded.keys() - found.keys()]
-    changed = [f"{artifact / name}: changed" for name in recorded if found.get(name, recorded[name]) != recorded[name]]
-    return sorted([*missing, *changed, *(f"{artifact / name}: not in the record" for name in found.keys() - recorded.keys())])
+    said = {name: "missing" for name in recorded.keys() - found.keys()}
+    said |= {name: "not in the record" for name in found.keys() - recorded.keys()}
+    said |= {name: "changed" for name in recorded.keys() & found.keys() if recorded[name] != found[name]}
+    return [f"{artifact / name}: {said[name]}" for name in sorted(said)]
 
 
 # ---------------------------------------------------------------- arguments
@@ -192,8 +201,16 @@ def _hash(value: Any) -> str:
 # ---------------------------------------------------------------- on disk
 
 
-def _one_at_a_time(folder: Path, stage: str) -> Any:
+def _take_part(stage: Callable, arguments: dict[str, Any]) -> None:
+    """Runs a stage beside the first process, for its share of the training; what it writes is thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        stage(Path(folder), **arguments)
+
+
+def _one_at_a_time(folder: Path, stage: str) -> contextlib.AbstractContextManager:
     """The lock of one artifact, held; the system gives it back when its holder is killed."""
+    if machine.rank() > 0:  # the first process holds it for all
+        return contextlib.nullcontext()
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
@@ -222,7 +239,8 @@ def _prepare(partial: Path, folder: Path) -> bool:
 def _finish(partial: Path, record: dict[str, Any]) -> None:
     """Writes the record, with a checksum of every file, once all of them are on the disk."""
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
-    about = {"versions": versions, "machine": machine.describe(), "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    about = {"versions": versions, "machine": machine.describe(), "made": made}
     record = {**record, **about, "files": dict(_checksums(partial))}
     with open(partial / RECORD, "w", encoding="utf-8") as file:
         file.write(json.dumps(record, indent=1))

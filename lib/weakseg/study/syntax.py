@@ -1,4 +1,4 @@
-"""What a piece of Python says, from its syntax tree alone: a digest of its meaning and the names it takes from outside."""
+"""What a piece of Python says, from its syntax tree alone: its digest and the names it takes from outside."""
 
 import ast
 import hashlib
@@ -8,11 +8,11 @@ Chain = tuple[str, ...]  # a dotted use: ("cam", "normalise") for cam.normalise
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-UNSAID = {"annotation", "returns", "type_comment", "type_params", "ctx", "kind", "simple"}  # fields that compute nothing
+UNSAID = {"annotation", "returns", "type_comment", "type_params", "ctx", "kind", "simple"}  # they compute nothing
 
 
 def digest(*nodes: ast.AST) -> str:
-    """sha256 (hex) of code without comments, docstrings, formatting and annotations; the same on every Python version."""
+    """sha256 (hex) of code without comments, docstrings, formatting and annotations; the same on every Python."""
     return hashlib.sha256("".join(part for node in nodes for part in _spell(node)).encode()).hexdigest()
 
 
@@ -45,7 +45,7 @@ def is_text(node: object) -> bool:
 
 
 def uses(node: ast.AST, hidden: frozenset[str] = frozenset()) -> Iterator[Chain]:
-    """Dotted names that `node` takes from outside its own scopes; annotations are no use. `hidden`: names bound within."""
+    """Dotted names that `node` takes from outside its own scopes, annotations apart. `hidden`: names bound within."""
     if isinstance(node, ast.Name | ast.Attribute) and (chain := _chain(node)):
         if chain[0] not in hidden and isinstance(_root(node).ctx, ast.Load):
             yield chain

@@ -44,11 +44,11 @@ def fit(
 ) -> pd.DataFrame:
     """Trains `model` in place for `epochs` or `steps`; returns the log, written to ``out/log.csv`` too.
 
-    dataset: len() and ``dataset[(index, draw)]`` -> dict of tensors and "name"; `draw` seeds that sample's augmentation.
-    loss_of: (model, batch on the device) -> scalars; "loss" is minimised, all are logged as means over `log_every` steps.
-    lr_at: progress in [0, 1) -> factor on each group's initial lr. clip: largest gradient norm. An epoch's last incomplete
-    batch is dropped, unless the set is smaller than a batch. Under torchrun each process takes its share of the batch and
-    gradients are averaged: up to rounding the losses of one process, where the loss is a mean over independent samples.
+    dataset: len() and ``dataset[(index, draw)]`` -> dict of tensors and "name"; `draw` seeds its augmentation.
+    loss_of: (model, batch on the device) -> scalars; "loss" is minimised, all are logged (means of `log_every` steps).
+    lr_at: progress in [0, 1) -> factor on each group's initial lr. clip: largest gradient norm. An epoch's incomplete
+    last batch is dropped, unless the set is smaller than a batch. Under torchrun each process takes its share of the
+    batch and gradients are averaged: the losses of one process up to rounding, if a loss is a mean over samples.
     Raises ValueError for impossible settings, FloatingPointError naming the pictures at a loss that is not finite.
     """
     order = order_of(len(dataset), batch_size, epochs, steps, seed)
@@ -82,7 +82,7 @@ def _begin(model: nn.Module, optimiser: torch.optim.Optimizer, seed: int, precis
     device = machine.device()
     if device.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
-    machine.join(device)
+    machine.join()
     layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
     model.to(device, memory_format=layout).train()
     for group in optimiser.param_groups:
@@ -100,7 +100,7 @@ def _set_lr(optimiser: torch.optim.Optimizer, factor: float) -> float:
 
 
 def _share_and_clip(model: nn.Module, clip: float | None) -> Tensor:
-    """Averages gradients over the processes, then clips them; returns their norm before clipping (no wait for the device)."""
+    """Averages gradients over the processes, then clips them; returns their norm before that (nothing waits)."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if machine.world() > 1:
         _average(parameters)
@@ -129,8 +129,5 @@ def _from_first(model: nn.Module) -> None:
 
 
 def _is_due(saved: float, interval: float, epoch_ended: bool) -> bool:
-    """A checkpoint every `interval` seconds, at an epoch's end already after a quarter; the first process's clock decides."""
-    due = [time.monotonic() - saved >= (interval / 4 if epoch_ended else interval)]
-    if machine.world() > 1:
-        dist.broadcast_object_list(due, 0)
-    return due[0]
+    """A checkpoint every `interval` seconds, at an epoch's end after a quarter; the first process's clock counts."""
+    return machine.from_first(time.monotonic() - saved >= (interval / 4 if epoch_ended else interval))
