@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weakseg.study.syntax import Chain, digest, is_text, stored, uses
+from weakseg.study.params import Group
+from weakseg.study.syntax import Chain, digest, is_text, statements, stored, uses
 
 BODY = "<body>"  # what a module does on import besides defining: registrations, settings
 SILENT = {"weakseg.study.machine"}  # devices, pools, progress bars: never part of a result, so never part of a key
@@ -95,7 +96,7 @@ class Package:
         for statement in tree.body:
             _add(notebook, statement)
         wanted = [target for chain in uses(tree) for target in self.resolve(notebook, chain)]
-        for node in (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)):
+        for node in (node for node in statements(tree) if isinstance(node, ast.ImportFrom)):
             for _, target in _bindings(node, notebook):
                 wanted += self._inside(target[0], target[1:])  # a name imported to be shown counts as used
         return {"<source>": digest(tree), **self.follow([target for target in wanted if target[0] != "__main__"])}
@@ -178,17 +179,23 @@ def closure_of_source(source: str, package: Package = WEAKSEG) -> dict[str, str]
     return package.closure_of_source(source)
 
 
-def methods(kind: type, package: Package = WEAKSEG) -> dict[str, str]:
-    """The code that a parameter group's class brings along as methods (its fields are in the params themselves)."""
+def methods(kind: type[Group], package: Package = WEAKSEG) -> dict[str, str]:
+    """The code that a parameter group brings along as methods. Its fields, as validators left them, are params."""
     found: dict[str, str] = {}
-    for base in kind.__mro__:
+    for base in kind.__mro__[: kind.__mro__.index(Group)]:
         parsed = package.module(base.__module__)
         for statement in parsed.definitions.get(base.__name__, []) if parsed else []:
-            for method in (part for part in getattr(statement, "body", []) if isinstance(part, ast.FunctionDef)):
+            for method in (part for part in getattr(statement, "body", []) if _computes(part)):
                 found[f"{base.__module__}.{base.__name__}.{method.name}"], chains, local = _facts(parsed, [method])
                 reached = [target for chain in chains for target in package.resolve(parsed, chain, local)]
                 found |= package.follow([target for target in reached if target != (base.__module__, base.__name__)])
     return found
+
+
+def _computes(statement: ast.stmt) -> bool:
+    """A method that is no pydantic validator."""
+    decorators = [ast.unparse(one) for one in getattr(statement, "decorator_list", [])]
+    return isinstance(statement, ast.FunctionDef) and not any("_validator" in one for one in decorators)
 
 
 # ---------------------------------------------------------------- reading a module
@@ -224,7 +231,7 @@ def _add(module: Module, statement: ast.stmt) -> None:
 
 
 def _imports(statement: ast.stmt) -> list[ast.Import | ast.ImportFrom]:
-    return [node for node in ast.walk(statement) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return [node for node in statements(statement) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def _says_nothing(statement: ast.stmt) -> bool:

@@ -13,30 +13,33 @@ UNSAID = {"annotation", "returns", "type_comment", "type_params", "ctx", "kind",
 
 def digest(*nodes: ast.AST) -> str:
     """sha256 (hex) of code without comments, docstrings, formatting and annotations; the same on every Python."""
-    return hashlib.sha256("".join(part for node in nodes for part in _spell(node)).encode()).hexdigest()
+    spelled: list[str] = []
+    for node in nodes:
+        _spell(node, spelled)
+    return hashlib.sha256("".join(spelled).encode()).hexdigest()
 
 
-def _spell(value: object) -> Iterator[str]:
-    """The tree as text, without the fields that newer versions add empty and without string statements."""
+def _spell(value: object, spelled: list[str]) -> None:
+    """Appends the tree as text, without the fields that newer versions add empty and without string statements."""
     if isinstance(value, ast.AST):
         kind = "Assign" if isinstance(value, ast.AnnAssign) and value.value else type(value).__name__
-        yield f"{kind}("
+        spelled.append(f"{kind}(")
         for name, part in ast.iter_fields(value):
             if name not in UNSAID and part is not None and part != []:
                 # `x: int = 3` says what `x = 3` says, whose field is a list of targets.
                 annotated = kind == "Assign" and name == "target"
-                yield "targets=" if annotated else f"{name}="
-                yield from _spell([part] if annotated else part)
-        yield ")"
+                spelled.append("targets=" if annotated else f"{name}=")
+                _spell([part] if annotated else part, spelled)
+        spelled.append(")")
     elif isinstance(value, list):
-        yield "["
+        spelled.append("[")
         for part in value:
             if not is_text(part):
-                yield from _spell(part)
-                yield ","
-        yield "]"
+                _spell(part, spelled)
+                spelled.append(",")
+        spelled.append("]")
     else:
-        yield f"{type(value).__name__}:{value!r};"
+        spelled.append(f"{type(value).__name__}:{value!r};")
 
 
 def is_text(node: object) -> bool:
@@ -88,8 +91,18 @@ def _root(node: ast.AST) -> ast.Name:
 def _bound(function: ast.AST, body: list[ast.AST]) -> frozenset[str]:
     """Names that are a function's own: its arguments and what its body assigns, less what it declares global."""
     arguments = [node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)]
-    outer = {name for node in ast.walk(function) if isinstance(node, ast.Global) for name in node.names}
+    outer = {name for part in body for node in statements(part) if isinstance(node, ast.Global) for name in node.names}
     return frozenset({*arguments, *(name for node in body for name in stored(node))} - outer)
+
+
+def statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """`node` and every statement inside it; expressions, most of the tree, are not walked."""
+    if isinstance(node, ast.stmt):
+        yield node
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(node, name, None)
+        for part in inner if isinstance(inner, list) else ():
+            yield from statements(part)
 
 
 def stored(node: ast.AST) -> Iterator[str]:
