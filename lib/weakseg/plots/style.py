@@ -87,15 +87,6 @@ def label_colours(count: int) -> np.ndarray:
     return np.concatenate([np.ones((1, 3)), colours])[:count]
 
 
-def paint(labels: np.ndarray, void: int = 255) -> np.ndarray:
-    """A label map (H, W) of integers as an RGB picture (H, W, 3) in [0, 1]; `void` becomes light grey."""
-    real = labels[labels != void]
-    colours = label_colours(int(real.max(initial=0)) + 1)
-    picture = np.full((*labels.shape, 3), to_rgb("#D5D8DD"))
-    picture[labels != void] = colours[real]
-    return picture
-
-
 def save(fig: Figure, folder: Path, name: str, title: str) -> Path:
     """Save `fig` as <folder>/<name>.png (200 dpi) and .pdf; equal figures are equal bytes (no dates). Returns the png.
 

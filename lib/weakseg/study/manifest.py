@@ -38,10 +38,8 @@ def _notebook(run: Run) -> Notebook:
     asked = Run(
         run.paper, run.notebook, run.profile, {"seeds": record["seeds"]} if record and record.get("seeds") else {}
     )
-    failure = records.failure_of(run)
-    failed = json.loads(failure.read_text(encoding="utf-8"))["reason"] if failure.is_file() else None
     stale = tuple(records.causes(asked)) if record else ("it has not been run yet",)
-    return Notebook(run, record, stale, failed)
+    return Notebook(run, record, stale, records.failed(run))
 
 
 def manifest(profile: str, papers: Iterable[str]) -> dict[str, Any]:

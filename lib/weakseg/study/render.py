@@ -30,32 +30,35 @@ def css() -> str:
 
 
 def wide(spec: ReportedTable, long: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table as words, and the css class of each cell: one row per row, columns (metric, source)."""
+    """The table as words, and the css class of each cell: one line per row, columns (metric, source), words last."""
     marks = _row_marks(spec, long)
-    words, classes, index = [], [], []
-    for label, cells in long.groupby("row", sort=False):
-        row = spec.row(label)
-        index.append(label + marks.get(label, ""))
-        texts = {("", name.replace("_", " ")): row.about.get(name) or "–" for name in spec.about}
-        kinds = dict.fromkeys(texts, "about")
-        for cell in cells.itertuples():
-            mark = "" if row.is_verified(cell.column) else " †"
-            texts |= {
-                (cell.column, "paper"): _number(cell.paper, mark),
-                (cell.column, "official code"): _number(cell.official),
-            }
-            texts[cell.column, "ours"] = cell.reason or _ours(cell)
-            kinds |= {(cell.column, "paper"): "paper", (cell.column, "official code"): "official"}
-            kinds[cell.column, "ours"] = "reason" if cell.reason else "ours"
-        words.append(texts)
-        classes.append(kinds)
-    keep = [key for key in words[0] if key[1] != "official code" or any(row[key] != "–" for row in words)]
-    header = pd.MultiIndex.from_tuples(keep)
+    rows = {label + marks.get(label, ""): _row(spec, label, cells) for label, cells in long.groupby("row", sort=False)}
+    first = next(iter(rows.values()))
+    keep = [key for key in first if key[1] != "official code" or any(row[key][0] != "–" for row in rows.values())]
     frames = [
-        pd.DataFrame([[row[key] for key in keep] for row in rows], index=index, columns=header)
-        for rows in (words, classes)
+        pd.DataFrame(
+            [[row[key][part] for key in keep] for row in rows.values()],
+            index=list(rows),
+            columns=pd.MultiIndex.from_tuples(keep),
+        )
+        for part in (0, 1)
     ]
     return frames[0], frames[1]
+
+
+def _row(spec: ReportedTable, label: str, cells: pd.DataFrame) -> dict[tuple[str, str], tuple[str, str]]:
+    """(metric, source) -> (words, css class) of one row."""
+    row, found, before = spec.row(label), {}, ""
+    for cell in cells.itertuples():
+        mark = "" if row.is_verified(cell.column) else " †"
+        ours = (
+            ("as at left" if cell.reason == before else cell.reason, "reason") if cell.reason else (_ours(cell), "ours")
+        )
+        found[cell.column, "paper"] = (_number(cell.paper, mark), "paper")
+        found[cell.column, "official code"] = (_number(cell.official), "official")
+        found[cell.column, "ours"] = ours
+        before = cell.reason
+    return found | {("", name.replace("_", " ")): (row.about.get(name) or "–", "about") for name in spec.about}
 
 
 def _number(value: float | None, mark: str = "") -> str:
@@ -76,18 +79,11 @@ def _superscript(number: int) -> str:
 
 
 def caption(spec: ReportedTable, long: pd.DataFrame) -> str:
-    """Title, the paper's data set, and over how many seeds ours are the mean."""
+    """What is compared: the paper's data set, and over how many seeds ours are the mean."""
     seeds = sorted(set(long.loc[long["seeds"] > 0, "seeds"]))
-    ours = (
-        f"Ours: {'mean ± standard deviation over ' if seeds[-1] > 1 else ''}{_count(seeds)}."
-        if seeds
-        else "Ours: not run."
-    )
-    return f"{spec.title}. Paper: {spec.dataset}. {ours}"
-
-
-def _count(seeds: list[int]) -> str:
-    return " or ".join(map(str, seeds)) + (" seed" if seeds == [1] else " seeds")
+    count = " or ".join(map(str, seeds)) + (" seed" if seeds == [1] else " seeds")
+    spread = "mean ± standard deviation over " if seeds and seeds[-1] > 1 else ""
+    return f"Percent. Paper: {spec.dataset}. Ours: {spread + count if seeds else 'not run'}."
 
 
 def footnotes(spec: ReportedTable, long: pd.DataFrame) -> list[str]:
@@ -123,8 +119,9 @@ def html_fragment(spec: ReportedTable, long: pd.DataFrame, table: str) -> str:
         .to_html(table_uuid=table, cell_ids=False)
     )
     notes = "".join(f"<li>{escape(note)}</li>" for note in footnotes(spec, long))
+    head = f"<strong>{escape(spec.title)}.</strong> {escape(caption(spec, long))}"
     return (
-        f'<figure class="ws-table" id="{escape(table)}"><figcaption>{escape(caption(spec, long))}</figcaption>\n'
+        f'<figure class="ws-table" id="{escape(table)}"><figcaption>{head}</figcaption>\n'
         f'<div class="ws-scroll" tabindex="0">{body}</div>\n<ul class="ws-notes">{notes}</ul></figure>'
     )
 
@@ -149,10 +146,8 @@ def latex(spec: ReportedTable, long: pd.DataFrame, table: str) -> str:
     style = words.map(_tex).style.format_index(_tex, axis=0).format_index(_tex, axis=1)
     body = style.to_latex(column_format=columns, hrules=True, multicol_align="c")
     notes = "\\\\\n".join(_tex(note) for note in footnotes(spec, long))
-    return (
-        f"\\begin{{table}}\n\\centering\n\\caption{{{_tex(caption(spec, long))}}}\n\\label{{tab:{table}}}\n{body}"
-        f"\\par\\footnotesize\n{notes}\n\\end{{table}}\n"
-    )
+    head = f"\\caption{{{_tex(f'{spec.title}. {caption(spec, long)}')}}}\n\\label{{tab:{table}}}"
+    return f"\\begin{{table}}\n\\centering\n{head}\n{body}\\par\\footnotesize\n{notes}\n\\end{{table}}\n"
 
 
 _TEX = {

@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 from markupsafe import Markup
+from PIL import Image
 
 from weakseg.study import agreement, claims, places
 from weakseg.study.claims import Verdict
@@ -22,6 +23,7 @@ from weakseg.study.render import css, html_fragment
 from weakseg.study.reported import reported
 from weakseg.study.tables import read_long
 
+SHOWN = 0.6  # pixels on the screen for one of a figure at 200 dpi, so that its text is as large as the page's
 MARKS = {claims.HELD: "✓", claims.NOT_HELD: "✗", claims.UNDECIDED: "?", claims.NOT_RUN: "–"}
 
 
@@ -36,11 +38,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: its title and, without ending, the link to its files."""
+    """One figure: its title, the link to its files without their ending, and its size on the screen in pixels."""
 
     id: str
     title: str
     stem: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,7 @@ def paper_of(profile: str, paper: str) -> Paper:
         official_code=spec.official_code,
         notebooks=notebooks(profile, paper),
         tables=tables,
-        figures=[
-            Figure(i, fact["title"], f"{paper}/figures/{i}") for i, fact in _described(folder / "figures").items()
-        ],
+        figures=[_figure(folder, paper, i, fact["title"]) for i, fact in _described(folder / "figures").items()],
         notes={name: fact["value"] for name, fact in _described(folder / "notes").items()},
         verdicts=claims.verdicts(profile, [paper]),
         expectations=head(places.params_file(profile, paper)),
@@ -81,6 +83,12 @@ def _table(folder: Path, paper: str, name: str) -> Table:
     long = read_long(folder / "tables" / f"{name}.csv")
     files = tuple((kind, f"{paper}/tables/{name}.{kind}") for kind in ("csv", "seeds.csv", "tex", "html"))
     return Table(name, Markup(html_fragment(reported(paper).tables[name], long, f"{paper}-{name}")), files)
+
+
+def _figure(folder: Path, paper: str, name: str, title: str) -> Figure:
+    with Image.open(folder / "figures" / f"{name}.png") as picture:
+        width, height = (round(side * SHOWN) for side in picture.size)
+    return Figure(name, title, f"{paper}/figures/{name}", width, height)
 
 
 def _described(folder: Path) -> dict[str, dict[str, Any]]:
@@ -146,7 +154,7 @@ def duration(seconds: float) -> str:
 
 def number(value: float, kind: str) -> str:
     """A ratio with two decimals and ×, a difference in points with sign and one decimal."""
-    return f"{value:.2f} ×" if kind == "ratio_at_least" else f"{value:+.1f}"
+    return f"{value:.2f} ×" if kind == "ratio_at_least" else f"{value:+.1f}".replace("-", "−")
 
 
 def fact(value: Any) -> str:
