@@ -62,12 +62,11 @@ def test_unknown_and_unused_parts_are_named():
         read_plan(Forked(), ["spare"], torch.rand(1, 3, 16, 16))
 
 
-def test_describe_counts_repeats():
-    conv = nn.Conv2d(2, 2, 1)
-    assert (
-        describe(nn.Sequential(conv, conv, nn.BatchNorm2d(2), nn.Identity(), nn.MaxPool2d(2)))
-        == "2 1x1 conv, BN, max pool"
-    )
+def test_describe_counts_repeats_and_names_what_has_parts_of_its_own():
+    convs = [nn.Conv2d(2, 2, 1) for _ in range(2)]
+    row = nn.Sequential(*convs, nn.BatchNorm2d(2), nn.Identity(), nn.MaxPool2d(2))
+    assert describe(row) == "2 1x1 conv, BN, max pool"
+    assert describe(nn.Sequential(Forked(), Forked())) == "2 Forked"
 
 
 def test_the_drawing_names_every_part_and_lane():

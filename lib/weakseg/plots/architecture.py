@@ -22,7 +22,8 @@ WIRE = "0.35"
 
 @style()
 def architecture(plan: Plan, lanes: Mapping[str, str], title: str, names: Mapping[str, str] | None = None) -> Figure:
-    """Draw a plan. `lanes` maps a lane's title to the path prefix of its parts, top to bottom; `names` renames parts.
+    """Draw a plan. `lanes` maps a lane's title to the path prefix of its parts, top to bottom; `names` renames parts,
+    which else go by their path after the prefix.
 
     A part stands as far right as its predecessors in its lane demand; put the lane that feeds the others between them.
     An arrow that joins several parts is their concatenation or sum. Grey boxes are frozen.
@@ -33,7 +34,8 @@ def architecture(plan: Plan, lanes: Mapping[str, str], title: str, names: Mappin
     figure, axes = plt.subplots(figsize=(1.12 * (max(columns) + 1) + 0.9, 1.35 * len(lanes) + 0.5))
     places = [(float(c), -LANE * r) for c, r in zip(columns, rows, strict=True)]
     for number, block in enumerate(plan.blocks):
-        _box(axes, places[number], block, (names or {}).get(block.name, block.name), rows[number])
+        short = block.name.removeprefix(list(lanes.values())[rows[number]]).lstrip(".") or block.name
+        _box(axes, places[number], block, (names or {}).get(block.name, short), rows[number])
     for target in range(len(plan.blocks)):
         _arrows(axes, places, [s for s, t in plan.edges if t == target], target)
     for row, lane in enumerate(lanes):

@@ -101,8 +101,11 @@ def _tensors(thing: Any) -> Iterator[torch.Tensor]:
         yield from _tensors(list(thing.values()))
 
 
-def describe(module: nn.Module) -> str:
-    """A part in a few words: "3x3 conv /2, BN, ReLU" or "2 Residual"."""
+def describe(module: nn.Module, inside: bool = False) -> str:
+    """A part in a few words: its layers ("3x3 conv /2, BN, ReLU"), or the name of its kind where layers are too many.
+
+    `inside` a sequence, a part that is no plain layer is only named ("6 Bottleneck").
+    """
     match module:
         case nn.Conv2d():
             return f"{module.kernel_size[0]}x{module.kernel_size[1]} conv" + f" /{module.stride[0]}" * (
@@ -116,9 +119,11 @@ def describe(module: nn.Module) -> str:
             return "max pool"
         case nn.Upsample():
             return f"up x{module.scale_factor:g}" if module.scale_factor else "up"
-        case nn.Sequential() | nn.ModuleList():
-            runs = [(word, len(list(run))) for word, run in groupby(describe(child) for child in module)]
-            return ", ".join(word if count == 1 else f"{count} {word}" for word, count in runs if word)
         case nn.Identity():
             return ""
+    children = list(module.children())
+    leaves = not any(list(child.children()) for child in children)
+    if children and (isinstance(module, nn.Sequential) or (leaves and not inside)):
+        runs = [(word, len(list(run))) for word, run in groupby(describe(child, inside=True) for child in children)]
+        return ", ".join(word if count == 1 else f"{count} {word}" for word, count in runs if word)
     return type(module).__name__
