@@ -18,7 +18,8 @@ def _zigzag(x: np.ndarray) -> np.ndarray:
     return np.abs((2 * x) % 2 - 1)
 
 
-# Every pattern maps head coordinates (u forwards, v downwards, the rim at radius 1) to a signed field; its sign is the tone.
+# Every pattern maps head coordinates (u forwards, v downwards, the rim at radius 1) to a signed field; its sign is
+# the tone.
 CLASS_PATTERNS: dict[str, Pattern] = {
     "striper": lambda u, v: _wave(1.5 * u),
     "ringlet": lambda u, v: _wave(1.5 * np.hypot(u, v) + 0.25),
@@ -47,19 +48,21 @@ class Body:
     half_length: float
     aspect: float
     angle: float
-    facing: int                 # 1 looks right, -1 looks left
-    lobes: np.ndarray           # (K, 2) amplitude and phase of contour waves 2..K+1, as shares of the radius
-    bumps: np.ndarray           # (M, 3) angle, height (share of half_length), width of feet, ears and tail
-    colour: np.ndarray          # (3,) RGB in [0, 1]
-    head_shift: float           # along the body, share of half_length
-    head_radius: float          # share of half_length
+    facing: int  # 1 looks right, -1 looks left
+    lobes: np.ndarray  # (K, 2) amplitude and phase of contour waves 2..K+1, as shares of the radius
+    bumps: np.ndarray  # (M, 3) angle, height (share of half_length), width of feet, ears and tail
+    colour: np.ndarray  # (3,) RGB in [0, 1]
+    head_shift: float  # along the body, share of half_length
+    head_radius: float  # share of half_length
     contrast: float
     polarity: int
-    shape: str = "animal"       # or "polygon": the things of the salient set
+    shape: str = "animal"  # or "polygon": the things of the salient set
 
 
 def local_grid(body: Body, height: int, width: int) -> tuple[slice, slice, np.ndarray, np.ndarray]:
-    """Window of the picture that the body can touch, and coordinates (forwards, downwards) in half-lengths, each (h, w)."""
+    """Window of the picture that the body can touch, and coordinates (forwards, downwards) in half-lengths, each (h,
+    w).
+    """
     reach = 1.5 * body.half_length + 2
     top, bottom = np.clip([int(body.y - reach), int(body.y + reach) + 2], 0, height)
     left, right = np.clip([int(body.x - reach), int(body.x + reach) + 2], 0, width)
@@ -92,7 +95,9 @@ def contour(body: Body) -> np.ndarray:
 
 
 def contour_area(body: Body) -> float:
-    """Area inside the contour in pixels, also of what lies outside the picture: half the integral of r^2 over the angle."""
+    """Area inside the contour in pixels, also of what lies outside the picture: half the integral of r^2 over the
+    angle.
+    """
     return float(0.5 * body.half_length**2 * np.sum(contour(body)[:-1] ** 2) * (2 * np.pi / 720))
 
 
@@ -108,7 +113,9 @@ def contour_field(body: Body, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def cover(distance: np.ndarray) -> np.ndarray:
-    """Share of a pixel that is inside: a ramp one pixel wide around the contour, so contours look natural and masks stay exact."""
+    """Share of a pixel that is inside: a ramp one pixel wide around the contour, so contours look natural and masks
+    stay exact.
+    """
     return np.clip(0.5 - distance, 0, 1)
 
 
@@ -132,7 +139,9 @@ def _head(tone: np.ndarray, body: Body, pattern: Pattern, u: np.ndarray, v: np.n
     colour = body.colour.astype(np.float32)
     dark, light = colour * (1 - 0.85 * body.contrast), colour + (1 - colour) * 0.85 * body.contrast
     head = cover((np.hypot(p, q) - 1) * radius * scale)[..., None]
-    tone = tone + head * (np.where(sign > 0, light, dark) * np.abs(sign) + (1 - np.abs(sign)) * (dark + light) / 2 - tone)
+    tone = tone + head * (
+        np.where(sign > 0, light, dark) * np.abs(sign) + (1 - np.abs(sign)) * (dark + light) / 2 - tone
+    )
     for side in (-0.34, 0.34):
         away = np.hypot(p - 0.05 - side, q + 0.42) * radius * scale
         for size, ink in ((0.24, 0.97), (0.13, 0.05)):
@@ -141,7 +150,10 @@ def _head(tone: np.ndarray, body: Body, pattern: Pattern, u: np.ndarray, v: np.n
 
 
 def background(rng: np.random.Generator, height: int, width: int, base: np.ndarray, params) -> np.ndarray:
-    """Smooth low-frequency colour noise around the base colour, with up to params.strokes soft strokes. float32 (H, W, 3)."""
+    """Smooth low-frequency colour noise around the base colour, with up to params.strokes soft strokes.
+
+    float32 (H, W, 3).
+    """
     cells = 4
     noise = rng.normal(0, params.background_noise, (cells, cells, 3)).astype(np.float32)
     canvas = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC) + base.astype(np.float32)

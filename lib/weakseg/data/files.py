@@ -12,7 +12,9 @@ VOID = 255
 
 @cache
 def palette() -> bytes:
-    """Colours of the VOC devkit, 768 bytes: bits 0, 3, 6 of the label give the high bits of red, bits 1, 4, 7 green, bits 2, 5 blue."""
+    """Colours of the VOC devkit, 768 bytes: bits 0, 3, 6 of the label give the high bits of red, bits 1, 4, 7 green,
+    bits 2, 5 blue.
+    """
     label = np.arange(256)
     colours = np.zeros((256, 3), np.int64)
     for bit in range(8):
@@ -42,8 +44,20 @@ def read_labels(path: Path) -> np.ndarray:
     """Label map of an indexed or grey PNG, uint8 (H, W). A colour PNG is refused: its label values are gone."""
     picture = _open(path)
     if picture.mode not in ("P", "L"):
-        raise ValueError(f"{path}: {picture.mode} picture where label values are wanted; save it as indexed (palette) PNG")
+        raise ValueError(
+            f"{path}: {picture.mode} picture where label values are wanted; save it as indexed (palette) PNG"
+        )
     return np.asarray(picture)
+
+
+def read_any(path: Path) -> tuple[np.ndarray, bool]:
+    """Values (H, W) of an instance picture and whether it is indexed or grey; a colour becomes the number 65536 r +
+    256 g + b.
+    """
+    picture = _open(path)
+    if picture.mode in ("P", "L"):
+        return np.asarray(picture), True
+    return np.asarray(picture.convert("RGB")).astype(np.int64) @ np.array([65536, 256, 1]), False
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -80,4 +94,6 @@ def same_size(first: np.ndarray, first_path: Path, second: np.ndarray, second_pa
     """ValueError when two arrays of one picture differ in height or width."""
     if first.shape[:2] != second.shape[:2]:
         (h, w), (g, v) = first.shape[:2], second.shape[:2]
-        raise ValueError(f"{second_path}: {v}x{g} pixels, but {first_path.name} is {w}x{h}; they must agree, resize or fetch again")
+        raise ValueError(
+            f"{second_path}: {v}x{g} pixels, but {first_path.name} is {w}x{h}; they must agree, resize or fetch again"
+        )

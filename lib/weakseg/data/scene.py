@@ -1,4 +1,6 @@
-"""Where the bodies of one picture stand, which of them is seen at each pixel, and the finished picture with its truth."""
+"""Where the bodies of one picture stand, which of them is seen at each pixel, and the finished picture with its
+truth.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
 class Picture:
     """A drawn picture with its exact truth."""
 
-    image: np.ndarray           # uint8 (H, W, 3)
-    instance_map: np.ndarray    # uint8 (H, W): 0 no animal, 1..n in painting order
-    labels: np.ndarray          # int (n,) 0-based class
-    visible: np.ndarray         # float (n,) share of each whole body that is seen: not hidden, not outside the picture
-    hidden: np.ndarray          # float (n,) share of each body's area in the picture that others cover
+    image: np.ndarray  # uint8 (H, W, 3)
+    instance_map: np.ndarray  # uint8 (H, W): 0 no animal, 1..n in painting order
+    labels: np.ndarray  # int (n,) 0-based class
+    visible: np.ndarray  # float (n,) share of each whole body that is seen: not hidden, not outside the picture
+    hidden: np.ndarray  # float (n,) share of each body's area in the picture that others cover
     bodies: tuple[Body, ...]
 
     @property
@@ -47,7 +49,9 @@ def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def void_border(instance_map: np.ndarray, share: float) -> np.ndarray:
-    """Pixels on a contour between two values, bool (H, W); the border is max(1, share * shorter side) pixels wide in all."""
+    """Pixels on a contour between two values, bool (H, W); the border is max(1, share * shorter side) pixels wide in
+    all.
+    """
     width = max(1, round(share * min(instance_map.shape)))
     kernel = np.ones((width + 1, width + 1), np.uint8)
     return cv2.dilate(instance_map, kernel) != cv2.erode(instance_map, kernel)
@@ -64,12 +68,13 @@ class Scene:
     def __init__(self, height: int, width: int, base: np.ndarray):
         self.height, self.width, self.base = height, width, base
         self.bodies: list[Body] = []
-        self.areas: list[int] = []                           # pixels of each body in the picture, hidden ones included
-        self.whole: list[float] = []                         # pixels of each body if nothing cut it
-        self.seen = np.zeros((height, width), np.uint8)      # 1-based number of the foremost body
+        self.areas: list[int] = []  # pixels of each body in the picture, hidden ones included
+        self.whole: list[float] = []  # pixels of each body if nothing cut it
+        self.seen = np.zeros((height, width), np.uint8)  # 1-based number of the foremost body
 
     def place(self, rng: np.random.Generator, params: MenagerieParams, label: int, touching: bool, shape: str) -> None:
-        """Add one body in front of the others; after 12 places that hide another body too much or fail to touch, it is left out.
+        """Add one body in front of the others; after 12 places that hide another body too much or fail to touch, it
+        is left out.
 
         No picture is without an animal: the first one stands in the middle if it must.
         """
@@ -99,7 +104,7 @@ class Scene:
 
     def _fits(self, mask: np.ndarray, min_visible: float, touching: bool, body: Body) -> bool:
         area = int(mask.sum())
-        if area < 0.6 * contour_area(body):                   # too much of it outside the picture
+        if area < 0.6 * contour_area(body):  # too much of it outside the picture
             return False
         left = np.bincount(self.seen[~mask], minlength=len(self.bodies) + 1)[1:]
         if np.any(left < min_visible * np.array(self.areas)):
@@ -144,7 +149,10 @@ def _new_body(rng: np.random.Generator, params: MenagerieParams, label: int, sha
     waves = rng.dirichlet(np.ones(3)) * params.lobes
     side = min(scene.height, scene.width)
     return Body(
-        label=label, x=0.0, y=0.0, shape=shape,
+        label=label,
+        x=0.0,
+        y=0.0,
+        shape=shape,
         half_length=side * math.exp(rng.uniform(math.log(low), math.log(high))),
         aspect=rng.uniform(*params.aspect),
         angle=rng.uniform(-params.tilt, params.tilt),

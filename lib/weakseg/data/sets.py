@@ -12,20 +12,30 @@ from weakseg.data.voc import VocSet, split_names
 from weakseg.study.params import Group
 from weakseg.study.stages import Artifact, Store, external
 
-SPLITS = {"trainaug": "trainaug", "train": "train", "val": "val", "tune": "tune", "train_instances": "train", "val_instances": "val"}
+SPLITS = {
+    "trainaug": "trainaug",
+    "train": "train",
+    "val": "val",
+    "tune": "tune",
+    "train_instances": "train",
+    "val_instances": "val",
+}
 
 
 class DataParams(Group):
-    """Pictures of a study. Splits: trainaug (training), train (part of it, pseudo labels are judged there), val, tune (thresholds).
+    """Pictures of a study.
 
-    splits maps a split to the list of that name in ImageSets/Segmentation; a split that is not named keeps its own name.
+    Splits: trainaug (training), train (part of it, pseudo labels are judged there), val, tune (thresholds).
+
+    splits maps a split to the list of that name in ImageSets/Segmentation; a split that is not named keeps its own
+    name.
     Without a tune list, tune_take pictures of the list tune_from are set aside: they leave every other split.
     """
 
     layout: Literal["menagerie", "voc"] = "menagerie"
     menagerie: MenagerieParams | None = None
-    root: str | None = None                                  # folder that holds VOCdevkit/; else the variable WEAKSEG_DATA
-    classes: tuple[str, ...] | None = None                   # all classes of the devkit when absent
+    root: str | None = None  # folder that holds VOCdevkit/; else the variable WEAKSEG_DATA
+    classes: tuple[str, ...] | None = None  # all classes of the devkit when absent
     splits: dict[str, str] = Field(default_factory=dict)
     tune_take: int = Field(0, ge=0)
     tune_from: str = "train"
@@ -54,9 +64,13 @@ def data_root(data: DataParams) -> Path:
     """data.root, else the variable WEAKSEG_DATA. FileNotFoundError with the mend when neither leads to a folder."""
     root = data.root or os.environ.get("WEAKSEG_DATA")
     if not root:
-        raise FileNotFoundError("data.root: not set; name the folder that holds VOCdevkit/ there or in the variable WEAKSEG_DATA")
+        raise FileNotFoundError(
+            "data.root: not set; name the folder that holds VOCdevkit/ there or in the variable WEAKSEG_DATA"
+        )
     if not Path(root).is_dir():
-        raise FileNotFoundError(f"{root}: no such folder; data.root or WEAKSEG_DATA must name the folder that holds VOCdevkit/")
+        raise FileNotFoundError(
+            f"{root}: no such folder; data.root or WEAKSEG_DATA must name the folder that holds VOCdevkit/"
+        )
     return Path(root)
 
 
@@ -64,7 +78,9 @@ def tune_names(root: Path, data: DataParams) -> list[str]:
     """The pictures set aside when the root has no tune list: tune_take of tune_from, drawn once with a fixed seed."""
     source = split_names(root, data.splits.get(data.tune_from, data.tune_from))
     if data.tune_take > len(source):
-        raise ValueError(f"data.tune_take: {data.tune_take} pictures wanted, but the list {data.tune_from} has {len(source)}")
+        raise ValueError(
+            f"data.tune_take: {data.tune_take} pictures wanted, but the list {data.tune_from} has {len(source)}"
+        )
     chosen = np.random.default_rng(0).permutation(len(source))[: data.tune_take]
     return [source[k] for k in sorted(chosen)]
 

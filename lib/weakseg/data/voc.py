@@ -1,4 +1,5 @@
-"""PASCAL VOC devkit: VOCdevkit/VOC2012 with photos, masks, annotations and lists; also drawn sets and one's own in that layout.
+"""PASCAL VOC devkit: VOCdevkit/VOC2012 with photos, masks, annotations and lists; also drawn sets and one's own in
+that layout.
 
 Masks: 0 background, 1..C classes in the order of `classes.txt` (VOC's 20 names when that file is absent), 255 void.
 """
@@ -14,10 +15,28 @@ import numpy as np
 from weakseg.data.files import VOID, read_labels, read_lines, read_picture, same_size
 
 VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
-    "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
 )
-CACHE_BYTES = 600_000_000                                    # decoded arrays kept per set
+CACHE_BYTES = 600_000_000  # decoded arrays kept per set
 
 
 @dataclass(frozen=True)
@@ -35,20 +54,27 @@ class Box:
 class VocSet:
     """One split of a VOC devkit.
 
-    root: folder that holds VOCdevkit/. split: a list in ImageSets/Segmentation. classes: the classes of the study, in label order
-    (all of the devkit's when None). Pixels of other classes become void, their instances, boxes and tags are dropped: a picture of a
-    cat with an unlisted person says nothing wrong about the cat, and the person is neither background nor any listed class.
+    root: folder that holds VOCdevkit/. split: a list in ImageSets/Segmentation. classes: the classes of the study, in
+    label order
+    (all of the devkit's when None). Pixels of other classes become void, their instances, boxes and tags are dropped:
+    a picture of a
+    cat with an unlisted person says nothing wrong about the cat, and the person is neither background nor any listed
+    class.
     Masks are looked for in SegmentationClass, then SegmentationClassAug (SBD), the same for SegmentationObject.
     """
 
-    def __init__(self, root: Path | str, split: str, classes: Sequence[str] | None = None, names: Sequence[str] | None = None):
+    def __init__(
+        self, root: Path | str, split: str, classes: Sequence[str] | None = None, names: Sequence[str] | None = None
+    ):
         self.root, self.split = Path(root), split
         self.folder = devkit(self.root)
         self.vocabulary = vocabulary(self.folder)
         self.classes = tuple(classes or self.vocabulary)
         unknown = [name for name in self.classes if name not in self.vocabulary]
         if unknown:
-            raise ValueError(f"data.classes: {unknown[0]!r} is no class of {self.folder}; it has {', '.join(self.vocabulary)}")
+            raise ValueError(
+                f"data.classes: {unknown[0]!r} is no class of {self.folder}; it has {', '.join(self.vocabulary)}"
+            )
         self.names = list(names) if names is not None else split_names(self.root, split)
         self._kept: dict[tuple[str, int], object] = {}
         self._room = CACHE_BYTES
@@ -99,7 +125,10 @@ class VocSet:
         wrong = np.setdiff1d(np.unique(mask), [*range(len(self.vocabulary) + 1), VOID])
         if len(wrong):
             path = mask_path(self.folder, "Class", self.names[index])
-            raise ValueError(f"{path}: label value {wrong[0]}, but there are {len(self.vocabulary)} classes; correct the mask or classes.txt")
+            raise ValueError(
+                f"{path}: label value {wrong[0]}, but there are {len(self.vocabulary)} classes; "
+                "correct the mask or classes.txt"
+            )
         return mask
 
     def semantic(self, index: int) -> np.ndarray:
@@ -108,10 +137,15 @@ class VocSet:
 
     def has_instances(self, index: int) -> bool:
         """Whether the picture has an instance mask."""
-        return any((self.folder / f"SegmentationObject{tail}" / f"{self.names[index]}.png").is_file() for tail in ("", "Aug"))
+        return any(
+            (self.folder / f"SegmentationObject{tail}" / f"{self.names[index]}.png").is_file() for tail in ("", "Aug")
+        )
 
     def instances(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """masks bool (n, H, W), labels int (n,) 0-based. An instance's class is the commonest class value under it; void belongs to none."""
+        """masks bool (n, H, W), labels int (n,) 0-based.
+
+        An instance's class is the commonest class value under it; void belongs to none.
+        """
         numbers = self._keep(("object", index), lambda: self._mask("Object", index))
         values = self._raw_semantic(index)
         masks, labels = [], []
@@ -136,7 +170,9 @@ class VocSet:
         boxes = []
         for name, corners, difficult in read_annotation(path):
             if name not in self.vocabulary:
-                raise ValueError(f"{path}: object {name!r} is not in the class list; correct the name or add it to classes.txt")
+                raise ValueError(
+                    f"{path}: object {name!r} is not in the class list; correct the name or add it to classes.txt"
+                )
             if name in known:
                 boxes.append(Box(known[name], *corners, difficult))
         return boxes
@@ -146,7 +182,9 @@ def devkit(root: Path) -> Path:
     """VOCdevkit/VOC2012 under `root`; FileNotFoundError with the mend when there is none."""
     folder = Path(root) / "VOCdevkit" / "VOC2012"
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: missing; point WEAKSEG_DATA or data.root at the folder that holds VOCdevkit/, or fetch voc2012")
+        raise FileNotFoundError(
+            f"{folder}: missing; point WEAKSEG_DATA or data.root at the folder that holds VOCdevkit/, or fetch voc2012"
+        )
     return folder
 
 
@@ -160,7 +198,12 @@ def split_names(root: Path, split: str) -> list[str]:
     """Picture names of a list in ImageSets/Segmentation. FileNotFoundError names the lists that exist."""
     folder = devkit(Path(root)) / "ImageSets" / "Segmentation"
     have = ", ".join(sorted(path.stem for path in folder.glob("*.txt"))) or "none"
-    return [line.split()[0] for line in read_lines(folder / f"{split}.txt", f"lists there: {have}; trainaug is built by `weakseg.data build`")]
+    return [
+        line.split()[0]
+        for line in read_lines(
+            folder / f"{split}.txt", f"lists there: {have}; trainaug is built by `weakseg.data build`"
+        )
+    ]
 
 
 def mask_path(folder: Path, kind: str, name: str) -> Path:
@@ -173,7 +216,8 @@ def mask_path(folder: Path, kind: str, name: str) -> Path:
 def read_annotation(path: Path) -> list[tuple[str, tuple[float, float, float, float], bool]]:
     """(name, half-open box, difficult) of every object. VOC boxes count from 1 and include their last pixel.
 
-    The outer `bndbox` counts, not those of body parts. FileNotFoundError or ValueError with one line that names the file.
+    The outer `bndbox` counts, not those of body parts. FileNotFoundError or ValueError with one line that names the
+    file.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: missing; fetch the annotations or take the picture off the list")
@@ -189,4 +233,8 @@ def _object(element: ElementTree.Element) -> tuple[str, tuple[float, float, floa
     x0, y0, x1, y1 = (float(box.find(tag).text) for tag in ("xmin", "ymin", "xmax", "ymax"))
     if not (x1 >= x0 and y1 >= y0):
         raise ValueError(f"box {x0:g},{y0:g},{x1:g},{y1:g} is inside out")
-    return element.find("name").text.strip(), (x0 - 1, y0 - 1, x1, y1), element.findtext("difficult", "0").strip() == "1"
+    return (
+        element.find("name").text.strip(),
+        (x0 - 1, y0 - 1, x1, y1),
+        element.findtext("difficult", "0").strip() == "1",
+    )

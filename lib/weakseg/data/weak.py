@@ -20,7 +20,8 @@ def _tag_table(path: Path) -> dict[str, dict[str, int]]:
 
 
 def tags(pictures: VocSet, index: int) -> np.ndarray:
-    """Classes present, float32 (C,) of 0 and 1: object names of the annotation, difficult ones included (as IRN's official code does).
+    """Classes present, float32 (C,) of 0 and 1: object names of the annotation, difficult ones included (as IRN's
+    official code does).
 
     A picture without annotation takes its row of ImageSets/Main/tags.csv; ValueError when neither exists.
     """
@@ -31,7 +32,9 @@ def tags(pictures: VocSet, index: int) -> np.ndarray:
     table, name = pictures.folder / "ImageSets/Main/tags.csv", pictures.names[index]
     rows = _tag_table(table) if table.is_file() else {}
     if name not in rows:
-        raise ValueError(f"{pictures.annotation_path(index)}: missing and {table} has no row for it; fetch the annotations")
+        raise ValueError(
+            f"{pictures.annotation_path(index)}: missing and {table} has no row for it; fetch the annotations"
+        )
     unknown = [c for c in rows[name] if c not in pictures.vocabulary]
     if unknown:
         raise ValueError(f"{table}: tag {unknown[0]!r} is not in the class list; correct the column name")
