@@ -50,13 +50,15 @@ def random_flip(picture: np.ndarray, labels: np.ndarray | None, rng) -> Pair:
 
 
 def random_crop(picture: np.ndarray, labels: np.ndarray | None, side: int, rng) -> Pair:
-    """A window of side x side at a uniform place; a picture that is smaller lies at a uniform place inside the window."""
+    """A window of side x side at a uniform place; a smaller picture lies at a uniform place inside it."""
     height, width = picture.shape[:2]
     top, left = (int(rng.integers(min(0, side - length), max(0, side - length) + 1)) for length in (height, width))
     return window(picture, labels, side, side, top, left)
 
 
-def window(picture: np.ndarray, labels: np.ndarray | None, height: int, width: int, top: int = 0, left: int = 0) -> Pair:
+def window(
+    picture: np.ndarray, labels: np.ndarray | None, height: int, width: int, top: int = 0, left: int = 0
+) -> Pair:
     """The picture laid with its corner at (top, left) of a height x width window; negative values cut it off."""
     canvas = np.empty((height, width, 3), np.uint8)
     canvas[:] = MEAN_COLOUR

@@ -13,6 +13,8 @@ import torchvision
 from safetensors.torch import load_file
 from torch import nn
 
+from weakseg.study.stages import Artifact, external
+
 Name = Literal["tiny", "small", "resnet50", "resnet101", "mobilenet_v2"]
 FrozenNorm = Literal["no", "statistics", "all"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -61,7 +63,7 @@ class Backbone(nn.Module):
         return self
 
     def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
-        """pictures (B, 3, H, W), RGB in [0, 1] -> [s1, ..., s5], s_k of (B, channels[k], H/strides[k], W/strides[k])."""
+        """pictures (B, 3, H, W), RGB in [0, 1] -> [s1, ..., s5], each (B, channels[k], H/strides[k], W/strides[k])."""
         x = (pictures - self.mean) / self.std
         maps = []
         for depth, stage in enumerate(self.stages, 1):
@@ -108,7 +110,8 @@ def build(
     frozen_norm: None = "no" from scratch, "statistics" with weights ("all" for mobilenet_v2, whose norms are folded).
     Raises ValueError for an unknown name or output stride.
     """
-    makers = {"tiny": _scratch, "small": _scratch, "resnet50": _resnet, "resnet101": _resnet, "mobilenet_v2": _mobilenet}
+    scratch, resnets = dict.fromkeys(WIDTHS, _scratch), dict.fromkeys(("resnet50", "resnet101"), _resnet)
+    makers = {**scratch, **resnets, "mobilenet_v2": _mobilenet}
     if name not in makers:
         raise ValueError(f"backbone: {name!r} is unknown; one of {', '.join(makers)}")
     if output_stride not in (8, 16, 32):
@@ -138,15 +141,21 @@ def find_weights(weights: str, name: Name) -> Path | None:
     candidates = [Path(weights)] + ([Path(folder) / weights] if folder else [])
     found = next((path for path in candidates if path.is_file()), None)
     if found is None and (folder or len(Path(weights).parts) > 1):
-        raise FileNotFoundError(
-            f"weights: {weights} ({name}) is not in {folder or Path.cwd()}; set WEAKSEG_WEIGHTS to its folder, or weights: torchvision"
-        )
+        place = folder or Path.cwd()
+        raise FileNotFoundError(f"weights: {weights} ({name}) is not in {place}; correct it or WEAKSEG_WEIGHTS")
     return found
+
+
+def weights_input(weights: str | None, name: Name) -> Artifact | None:
+    """The weights file as a stage's input, so that another file of the same name is another run; None without a file."""
+    path = find_weights(weights, name) if weights else None
+    return external(path) if path else None
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """State dict of a .safetensors or torch file; half-precision tensors come back as float32."""
-    state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    safe = path.suffix == ".safetensors"
+    state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     return {key: value.float() if value.dtype == torch.float16 else value for key, value in state.items()}
 
 

@@ -11,8 +11,11 @@ from torch import nn
 
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
+from weakseg.metrics.tags import TagEvidence
 from weakseg.nets import augment, backbones
+from weakseg.ops.cam import CamParams, Cams, merge, multi_scale
 from weakseg.study import train
+from weakseg.study.artifacts import load_maps, save_maps
 from weakseg.study.machine import device
 from weakseg.study.params import Group
 from weakseg.study.stages import Artifact
@@ -62,9 +65,8 @@ class CamClassifier(nn.Module):
         return self.head(self.backbone(pictures)[-1])
 
 
-def build_classifier(params: ClassifierParams, classes: int, pretrained: bool = True) -> CamClassifier:
-    """The network of `params`; without `pretrained` its weights are random (to be loaded from a finished run)."""
-    weights = params.weights if pretrained else None
+def build_classifier(params: ClassifierParams, classes: int, weights: str | None = None) -> CamClassifier:
+    """The network of `params`; `weights` (a file or "torchvision") for its backbone, random ones without."""
     norm = backbones.norm_kept(params.backbone, params.weights, params.frozen_norm)
     backbone = backbones.build(
         params.backbone,
@@ -113,11 +115,23 @@ def optimiser(model: CamClassifier, params: ClassifierParams) -> torch.optim.SGD
     return torch.optim.SGD(groups, momentum=momentum, weight_decay=params.weight_decay)
 
 
-def train_classifier(out: Path, *, pictures: Artifact, data: DataParams, classifier: ClassifierParams, seed: int) -> None:
-    """Stage: trains on the tags of the training pictures; writes model.safetensors and log.csv."""
+def train_classifier(
+    out: Path,
+    *,
+    pictures: Artifact,
+    weights: Artifact | None = None,
+    data: DataParams,
+    classifier: ClassifierParams,
+    seed: int,
+) -> None:
+    """Stage: trains on the tags of the training pictures; writes model.safetensors and log.csv.
+
+    weights: the file that classifier.weights names (see nets.backbones.weights_input).
+    """
     torch.manual_seed(seed)
     tagged = TagView(open_set(pictures, data, "trainaug"))
-    model = build_classifier(classifier, len(tagged.classes)).to(device())
+    start = str(weights.path) if weights else classifier.weights
+    model = build_classifier(classifier, len(tagged.classes), start).to(device())
     train.fit(
         model,
         TagSamples(tagged, classifier),
@@ -136,6 +150,51 @@ def train_classifier(out: Path, *, pictures: Artifact, data: DataParams, classif
 
 def load_classifier(model: Artifact, params: ClassifierParams, classes: int) -> CamClassifier:
     """The trained network, in inference mode, on the machine's device."""
-    net = build_classifier(params, classes, pretrained=False)
+    net = build_classifier(params, classes)
     train.load_model(net, model / "model.safetensors")
     return net.to(device()).eval()
+
+
+def make_cams(
+    out: Path,
+    *,
+    model: Artifact,
+    pictures: Artifact,
+    data: DataParams,
+    split: str,
+    classifier: ClassifierParams,
+    cam: CamParams,
+) -> None:
+    """Stage: one cams/<name>.npz per picture with the attention of its tagged classes at every scale (`read_cams`)."""
+    tagged = TagView(open_set(pictures, data, split))
+    net = load_classifier(model, classifier, len(tagged.classes))
+    images = (tagged.image(index) for index in range(len(tagged)))
+    for positions, batch in augment.same_size_batches(images, cam.batch_size):
+        maps = [m.cpu().numpy() for m in multi_scale(net, batch.to(device()), cam)]
+        for row, position in enumerate(positions):
+            classes = np.flatnonzero(tagged.tags(position))
+            scales = {f"scale{k}": m[row, classes] for k, m in enumerate(maps)}
+            size = np.array(batch.shape[-2:])
+            save_maps(out / "cams", tagged.names[position], classes=classes, size=size, **scales)
+
+
+def read_cams(cams: Artifact, name: str) -> Cams:
+    """The normalised attention of one picture."""
+    stored = load_maps(cams / "cams", name)
+    maps = [stored[key] for key in sorted(stored) if key.startswith("scale")]
+    return merge(maps, stored["classes"], tuple(int(side) for side in stored["size"]))
+
+
+@torch.inference_mode()
+def score_tags(
+    out: Path, *, model: Artifact, pictures: Artifact, data: DataParams, split: str, classifier: ClassifierParams
+) -> None:
+    """Stage: evidence.npz with the score of every class for every picture of the split."""
+    tagged = TagView(open_set(pictures, data, split))
+    net = load_classifier(model, classifier, len(tagged.classes))
+    scores = np.zeros((len(tagged), len(tagged.classes)))
+    images = (tagged.image(index) for index in range(len(tagged)))
+    for positions, batch in augment.same_size_batches(images, classifier.batch_size):
+        scores[positions] = net(batch.to(device())).cpu().numpy()
+    truth = np.stack([tagged.tags(index) for index in range(len(tagged))])
+    TagEvidence(scores, truth, np.array(tagged.names)).save(out / "evidence.npz")

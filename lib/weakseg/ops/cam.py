@@ -42,9 +42,9 @@ class Cams:
 
 @torch.inference_mode()
 def multi_scale(net: AttentionNet, pictures: torch.Tensor, cam: CamParams) -> list[torch.Tensor]:
-    """One map (B, C, h_s, w_s) per scale: ReLU(theta^T f) of the picture plus that of the mirrored picture, mirrored back.
+    """One map (B, C, h_s, w_s) per scale: ReLU(theta^T f) of the picture plus that of its mirror image, mirrored back.
 
-    pictures: (B, 3, H, W) in [0, 1]. Equation (1) of the paper has neither ReLU nor scales; the published code has both.
+    pictures: (B, 3, H, W) in [0, 1]. Equation (1) of the paper has neither ReLU nor scales; the released code has both.
     """
     maps = []
     for scale in cam.scales:

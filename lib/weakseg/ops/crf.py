@@ -1,7 +1,7 @@
 """Dense conditional random field (Krähenbühl and Koltun 2011): mean field over all pairs of pixels.
 
-    E(l) = sum_i u_i(l_i) + sum_{i<j} [l_i != l_j] (w1 exp(-|p_i-p_j|^2 / 2 a^2 - |I_i-I_j|^2 / 2 b^2)
-                                                  + w2 exp(-|p_i-p_j|^2 / 2 c^2))
+E(l) = sum_i u_i(l_i) + sum_{i<j} [l_i != l_j] (w1 exp(-|p_i-p_j|^2 / 2 a^2 - |I_i-I_j|^2 / 2 b^2)
+                                              + w2 exp(-|p_i-p_j|^2 / 2 c^2))
 """
 
 import numpy as np
@@ -29,11 +29,12 @@ def refine(image: np.ndarray, probabilities: np.ndarray, crf: CrfParams) -> np.n
 
     Raises ValueError when the sizes differ.
     """
-    return _mean_field(image, unary_from_softmax(np.ascontiguousarray(probabilities, np.float32)), len(probabilities), crf)
+    unary = unary_from_softmax(np.ascontiguousarray(probabilities, np.float32))
+    return _mean_field(image, unary, len(probabilities), crf)
 
 
 def refine_labels(image: np.ndarray, labels: np.ndarray, classes: int, crf: CrfParams) -> np.ndarray:
-    """Marginals (K, H, W) when the unary is a hard label map (H, W) of values 0..K-1, each right with `label_probability`.
+    """Marginals (K, H, W) of a hard label map (H, W) of values 0..K-1, each right with `label_probability`.
 
     One class needs no inference: the result is 1 everywhere. Raises ValueError for a label out of range.
     """

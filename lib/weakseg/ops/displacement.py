@@ -1,6 +1,6 @@
 """From a displacement field to a class-agnostic instance map (IRN section 5).
 
-Fields are (B, 2, H, W) in grid cells, channel 0 dy, channel 1 dx: where, seen from a cell, the centroid of its instance is.
+Fields are (B, 2, H, W) in grid cells, channel 0 dy, channel 1 dx: where, seen from a cell, its instance's centroid is.
 """
 
 import numpy as np
@@ -30,9 +30,9 @@ def end_points(displacement: torch.Tensor, iterations: int = 300) -> torch.Tenso
 def instance_map(displacement: np.ndarray, ends: np.ndarray, weak: float, keep_rest: bool) -> np.ndarray:
     """Instance numbers (H, W), 1..n without gaps; 0 where a cell belongs to none.
 
-    displacement (2, H, W); ends (2, H, W) of `end_points`. Cells with |D| < weak form 4-connected centroid regions; a cell
-    takes the number of the region it arrives in. Those that arrive outside every region form one more instance when
-    keep_rest (the released code), else none. A field without any region is one instance.
+    displacement (2, H, W); ends (2, H, W) of `end_points`. Cells with |D| < weak form 4-connected centroid regions; a
+    cell takes the number of the region it arrives in. Those that arrive outside every region form one more instance
+    when keep_rest (the released code), else none. A field without any region is one instance.
     """
     regions, _ = scipy.ndimage.label(np.hypot(*displacement) < weak)
     arrived = regions[ends[0], ends[1]]

@@ -15,7 +15,7 @@ from weakseg.ops import affinity
 
 
 def transition(pairs: torch.Tensor, radius: int, beta: float) -> torch.Tensor:
-    """Sparse CSR matrix (B*H*W, B*H*W) whose row i holds a_ij^beta / sum_k a_kj^beta, the weights of i's neighbours.
+    """Sparse CSR matrix (B*H*W, B*H*W) whose row j holds a_ij^beta / sum_k a_kj^beta for the neighbours i of j.
 
     pairs: (B, P, H, W) affinity in [0, 1] of every cell with its neighbour at affinity.offsets(radius)[p]; what lies
     outside the grid is ignored. The affinity is symmetric and 1 of a cell with itself. Columns of the walk's T sum to 1,
@@ -35,7 +35,7 @@ def transition(pairs: torch.Tensor, radius: int, beta: float) -> torch.Tensor:
 
 
 def _neighbours(H: int, W: int, radius: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Step in cell numbers to each of the 2P+1 neighbours, in ascending order, and whether it is on the grid (HW, 2P+1)."""
+    """Steps in cell numbers to the 2P+1 neighbours, ascending, and whether they are on the grid (HW, 2P+1)."""
     half = affinity.offsets(radius)
     steps = torch.tensor([(-dy, -dx) for dy, dx in reversed(half)] + [(0, 0), *half], device=device)
     ys, xs = torch.meshgrid(torch.arange(H, device=device), torch.arange(W, device=device), indexing="ij")

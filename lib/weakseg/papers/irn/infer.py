@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from weakseg.nets.augment import window
 from weakseg.ops import displacement as fields_ops
-from weakseg.ops.cam import EPSILON, Cams, grid_size, label_map
+from weakseg.ops.cam import EPSILON, Cams, label_map
 from weakseg.ops.random_walk import propagate
 from weakseg.papers.irn.model import IrNet
 from weakseg.papers.irn.params import LabelsParams, WalkParams
@@ -46,8 +46,8 @@ def infer_fields(net: IrNet, pictures: torch.Tensor) -> tuple[torch.Tensor, torc
 def fitted(field: np.ndarray, size: tuple[int, int], fill: float) -> np.ndarray:
     """A field (..., h', w') cut to `size` (h, w); where it is smaller (a cut picture), filled up with `fill`."""
     field = field[..., : size[0], : size[1]]
-    missing = [(0, 0)] * (field.ndim - 2) + [(0, want - have) for want, have in zip(size, field.shape[-2:], strict=True)]
-    return np.pad(field, missing, constant_values=fill)
+    missing = [(0, want - have) for want, have in zip(size, field.shape[-2:], strict=True)]
+    return np.pad(field, [(0, 0)] * (field.ndim - 2) + missing, constant_values=fill)
 
 
 # ---------------------------------------------------------------- scores on the grid
@@ -59,7 +59,7 @@ def class_scores(cams: Cams) -> Scores:
 
 
 def instance_scores(cams: Cams, displacement: np.ndarray, ends: np.ndarray, labels: LabelsParams) -> Scores:
-    """Instance-wise attention: every class map times every instance of the class-agnostic map, class-major (equation 10).
+    """Instance-wise attention: every class map times every instance of the class-agnostic map, class-major.
 
     displacement, ends: (2, h, w), see ops.displacement.
     """
@@ -118,8 +118,3 @@ def semantic_of(scores: np.ndarray, classes: np.ndarray, background: float) -> n
     """Label map uint8 (H, W), 0 background, c + 1 class c, of class scores (n, H, W)."""
     names = np.concatenate([[0], np.asarray(classes, np.int64) + 1]).astype(np.uint8)
     return names[label_map(scores, background)]
-
-
-def picture_grid(size: tuple[int, int]) -> tuple[int, int]:
-    """Grid of a picture of `size`: stride 4."""
-    return grid_size(size)

@@ -10,7 +10,7 @@ from weakseg.papers.irn.params import IrnetParams
 
 def norm_groups(channels: int) -> int:
     """Groups of the group norm: 16, 8, 4, ... so that each holds 8 channels or more (32: 4, 64: 8, 128 and 256: 16)."""
-    return next(groups for groups in (16, 8, 4, 2, 1) if channels % groups == 0 and channels >= 8 * groups or groups == 1)
+    return next(n for n in (16, 8, 4, 2, 1) if n == 1 or (channels % n == 0 and channels >= 8 * n))
 
 
 class Branch(nn.Module):
@@ -87,7 +87,7 @@ class IrNet(nn.Module):
         return self
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """pictures (B, 3, H, W) in [0, 1] -> boundary logits (B, h, w), displacements (B, 2, h, w) on the stride-4 grid.
+        """pictures (B, 3, H, W) in [0, 1] -> boundary logits (B, h, w) and displacements (B, 2, h, w), stride 4.
 
         H and W must be multiples of 16, so that all maps fit on each other.
         """
@@ -100,7 +100,5 @@ class IrNet(nn.Module):
 def build_irnet(params: IrnetParams, weights: str | None = None) -> IrNet:
     """The network of `params`; `weights` (a file or "torchvision") for its backbone, random ones without."""
     norm = backbones.norm_kept(params.backbone, params.weights, None)
-    backbone = backbones.build(
-        params.backbone, weights=weights, output_stride=params.output_stride, frozen_norm=norm
-    )
+    backbone = backbones.build(params.backbone, weights=weights, output_stride=params.output_stride, frozen_norm=norm)
     return IrNet(backbone, params)

@@ -1,0 +1,168 @@
+"""IRN from tags to instances, step by step. Every function takes the session (its `store` and `params`) and a seed."""
+
+from weakseg.data import sets
+from weakseg.nets import classifier as tags
+from weakseg.nets import deeplab, mask_rcnn
+from weakseg.nets.backbones import weights_input
+from weakseg.papers.irn import labels as pseudo
+from weakseg.papers.irn import stages
+from weakseg.papers.irn.params import Variant
+from weakseg.study.session import Session
+from weakseg.study.stages import Artifact
+
+
+def pictures(s: Session) -> Artifact:
+    """The pictures of the study."""
+    return sets.pictures(s.store, s.params.data)
+
+
+def classifier(s: Session, seed: int) -> Artifact:
+    """1. A classifier that learns the tags."""
+    params = s.params.classifier
+    weights = weights_input(params.weights, params.backbone)
+    return s.store(
+        tags.train_classifier,
+        pictures=pictures(s),
+        weights=weights,
+        data=s.params.data,
+        classifier=params,
+        seed=seed,
+    )
+
+
+def covering(s: Session, split: str) -> str:
+    """ "trainaug" for splits that are part of it, so that their pictures are computed once; else the split itself."""
+    if split == "tune":
+        return split
+    names = {part: set(sets.open_set(pictures(s), s.params.data, part).names) for part in (split, "trainaug")}
+    return "trainaug" if names[split] <= names["trainaug"] else split
+
+
+def cams(s: Session, seed: int, split: str = "trainaug") -> Artifact:
+    """2. Attention of the tagged classes; covers the pictures of `split`."""
+    return s.store(
+        tags.make_cams,
+        model=classifier(s, seed),
+        pictures=pictures(s),
+        data=s.params.data,
+        split=covering(s, split),
+        classifier=s.params.classifier,
+        cam=s.params.cam,
+    )
+
+
+def relation_labels(s: Session, seed: int) -> Artifact:
+    """3. Confident areas of the training pictures."""
+    return s.store(
+        stages.label_relations,
+        pictures=pictures(s),
+        cams=cams(s, seed),
+        data=s.params.data,
+        split="trainaug",
+        relation=s.params.relation,
+    )
+
+
+def irnet(s: Session, seed: int) -> Artifact:
+    """4. IRNet, trained on relations of the confident areas."""
+    params = s.params.irnet
+    from_tags = params.start == "classifier"
+    return s.store(
+        stages.train_irnet,
+        pictures=pictures(s),
+        relation=relation_labels(s, seed),
+        classifier=classifier(s, seed) if from_tags else None,
+        weights=None if from_tags else weights_input(params.weights, params.backbone),
+        data=s.params.data,
+        irnet=params,
+        seed=seed,
+    )
+
+
+def fields(s: Session, seed: int, split: str = "trainaug") -> Artifact:
+    """5. Boundary and displacement fields; covers the pictures of `split`."""
+    return s.store(
+        stages.make_fields,
+        model=irnet(s, seed),
+        pictures=pictures(s),
+        data=s.params.data,
+        split=covering(s, split),
+        irnet=s.params.irnet,
+    )
+
+
+def backgrounds(s: Session, seed: int, variant: Variant) -> Artifact | None:
+    """6. The background scores of a row, chosen on the set-aside pictures; None where params fix them."""
+    if s.params.labels.background is not None:
+        return None
+    return s.store(pseudo.choose_backgrounds, split="tune", **_sources(s, seed, "tune", variant))
+
+
+def _sources(s: Session, seed: int, split: str, variant: Variant) -> dict:
+    return {
+        "pictures": pictures(s),
+        "cams": cams(s, seed, split),
+        "fields": None if variant == "cam" else fields(s, seed, split),
+        "data": s.params.data,
+        "walk": s.params.walk,
+        "labels": s.params.labels,
+        "variant": variant,
+    }
+
+
+def pseudo_labels(s: Session, seed: int, split: str = "train", variant: Variant = "full") -> Artifact:
+    """7. Pseudo labels: instances/<name>.npz and semantic/<name>.png. variant: see papers.irn.labels.full_scores."""
+    sources = _sources(s, seed, split, variant)
+    return s.store(pseudo.make_labels, split=split, chosen=backgrounds(s, seed, variant), **sources)
+
+
+def final_instances(s: Session, seed: int, labels: Artifact | None, split: str = "val") -> Artifact:
+    """8. Mask R-CNN trained on pseudo instances (None: on the true ones) and its predictions."""
+    return mask_rcnn.final_instances(
+        s.store,
+        pictures=pictures(s),
+        labels=labels,
+        data=s.params.data,
+        mask_rcnn=s.params.mask_rcnn,
+        split=split,
+        seed=seed,
+    )
+
+
+def final_semantic(s: Session, seed: int, labels: Artifact | None, split: str = "val") -> Artifact:
+    """9. DeepLab trained on pseudo label maps (None: on the true ones) and its predictions."""
+    return deeplab.final_semantic(
+        s.store,
+        pictures=pictures(s),
+        labels=labels,
+        data=s.params.data,
+        deeplab=s.params.deeplab,
+        split=split,
+        seed=seed,
+    )
+
+
+def tag_evidence(s: Session, seed: int, split: str = "val") -> Artifact:
+    """How well the classifier tags pictures."""
+    return s.store(
+        tags.score_tags,
+        model=classifier(s, seed),
+        pictures=pictures(s),
+        data=s.params.data,
+        split=split,
+        classifier=s.params.classifier,
+    )
+
+
+def instance_evidence(s: Session, predictions: Artifact, split: str) -> Artifact:
+    """Instances against the truth of a split."""
+    return s.store(
+        pseudo.judge_instances, predictions=predictions, pictures=pictures(s), data=s.params.data, split=split
+    )
+
+
+def semantic_evidence(s: Session, predictions: Artifact, split: str) -> Artifact:
+    """Label maps against the truth of a split."""
+    return s.store(
+        pseudo.judge_semantic, predictions=predictions, pictures=pictures(s), data=s.params.data, split=split
+    )
