@@ -14,15 +14,25 @@ from filelock import FileLock, Timeout
 def cards() -> list[str]:
     """The machine's cards by their lasting ids, within CUDA_VISIBLE_DEVICES where that is set; empty without any."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    try:
-        lines = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60).stdout.splitlines()
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    found = [line.rpartition("UUID: ")[2].rstrip(") ") for line in lines if line.startswith("GPU ")]
+    found = [line.rpartition("UUID: ")[2].rstrip(") ") for line in _listing()]
     if allowed is None:
         return found
     wanted = [name.strip() for name in allowed.split(",") if name.strip()]
     return [found[int(name)] if name.isdigit() and int(name) < len(found) else name for name in wanted]
+
+
+def names() -> list[str]:
+    """What the machine's cards are called."""
+    return [line.partition(": ")[2].partition(" (UUID")[0] for line in _listing()]
+
+
+def _listing() -> list[str]:
+    """Lines such as ``GPU 0: NVIDIA H200 (UUID: GPU-1c...)``; none without a driver."""
+    try:
+        said = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in said.splitlines() if line.startswith("GPU ")]
 
 
 @contextlib.contextmanager

@@ -37,14 +37,16 @@ class Watch:
     def __init__(self, title: str, say: Callable[[str], None]) -> None:
         self.title, self.say = title, say
         self.heading, self.number, self.finished = "", 0, set[int]()
+        self.injected = 0
 
     def started(self, cell: Any, cell_index: int) -> None:
         """A cell's turn has come."""
+        self.injected += "injected-parameters" in cell.metadata.get("tags", [])
         if cell.cell_type == "markdown":
             headings = [line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")]
             self.heading = (headings or [self.heading])[-1]
         elif cell.source.strip():
-            self.number = cell_index + 1
+            self.number = cell_index + 1 - self.injected  # as in the clean notebook
             opening = cell.source.strip().splitlines()[0]
             self.say(f"{self.title} cell {self.number}: {self.heading} | {opening}"[:118])
 
@@ -55,10 +57,10 @@ class Watch:
             self.finished.add(cell_index)
 
     def unfinished(self, notebook: nbformat.NotebookNode) -> list[int]:
-        """Numbers of code cells that the kernel did not answer with ok."""
+        """Numbers, as in the clean notebook, of code cells that the kernel did not answer with ok."""
         cells = enumerate(notebook.cells)
         wanted = [index for index, cell in cells if cell.cell_type == "code" and cell.source.strip()]
-        return [index + 1 for index in wanted if index not in self.finished]
+        return [index + 1 - self.injected for index in wanted if index not in self.finished]
 
 
 def execute(source: Path, target: Path, parameters: dict[str, Any], title: str, say: Callable[[str], None]) -> None:
@@ -101,6 +103,7 @@ def _papermill(source: Path, target: Path, parameters: dict[str, Any], watch: Wa
         *plain,
         parameters=parameters,
         kernel_name="python3",
+        language="python",
         cwd=source.parent,
         progress_bar=False,
         start_timeout=300,
@@ -189,8 +192,10 @@ class PeakMemory(threading.Thread):
 
     def run(self) -> None:
         me = psutil.Process()
-        while not self._done.wait(1.0):
+        while True:
             self.megabytes = max(self.megabytes, sum(_megabytes(p) for p in [me, *me.children(recursive=True)]))
+            if self._done.wait(1.0):
+                return
 
 
 def _megabytes(process: psutil.Process) -> float:

@@ -31,7 +31,6 @@ pre { margin: 0; overflow-x: auto; font: 13px/1.45 ui-monospace, monospace; }
 table { border-collapse: collapse; font-size: 14px; }
 td, th { padding: .2rem .6rem; }
 math[display=block] { overflow-x: auto; margin: .8rem 0; }
-a.anchor-link { display: none; }
 """
 
 
@@ -45,7 +44,7 @@ def write(notebook: Path, page: Path, title: str) -> None:
 
 def _cell(cell: nbformat.NotebookNode) -> str:
     if cell.cell_type == "markdown":
-        return _without_scripts(MarkdownWithMath(renderer=_Renderer(escape=False)).render(cell.source))
+        return _without_scripts(MarkdownWithMath(renderer=_Renderer(escape=False, exclude_anchor_links=True)).render(cell.source))
     if cell.cell_type != "code" or not cell.source.strip():
         return ""
     code = Highlight2HTML(pygments_lexer="python")(cell.source)
@@ -69,7 +68,7 @@ def _data(data: dict[str, Any]) -> str:
     if "text/html" in data:
         return _without_scripts(data["text/html"])
     if "text/markdown" in data:
-        return MarkdownWithMath(renderer=_Renderer(escape=False)).render(data["text/markdown"])
+        return MarkdownWithMath(renderer=_Renderer(escape=False, exclude_anchor_links=True)).render(data["text/markdown"])
     return f"<pre>{html.escape(data.get('text/plain', ''))}</pre>"
 
 

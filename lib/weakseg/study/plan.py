@@ -19,8 +19,9 @@ import pydantic
 import yaml
 
 from weakseg.study import places
-from weakseg.study.code import closure_of_source
+from weakseg.study.code import WEAKSEG, closure_of_source
 from weakseg.study.params import Group, canonical, flat, load
+from weakseg.study.syntax import uses
 
 NEEDS = {"figures": ("ablations", "baselines")}
 """Notebooks that read what other notebooks of the same paper made."""
@@ -174,12 +175,11 @@ def parts(run: Run) -> dict[str, dict[str, Any]]:
     """Everything the key covers, by kind, then by a name that people know."""
     given = values(run)
     cells = [cell for cell in code_cells(run.source) if not cell.takes_parameters]
-    model = [f"from weakseg.papers.{run.paper}.params import PARAMS", "PARAMS"]  # for the defaults
     stated = (places.root() / "params" / kind / f"{run.paper}.yaml" for kind in ("reported", "claims"))
     return {
         "parameter": dict(flat(canonical(given))),
         "cell": {f"{cell.number} ({cell.opening})": digest(_meaning(cell.text)) for cell in cells},
-        "code": _closure("\n".join([_plain(cell.text) for cell in cells] + model)),
+        "code": {**groups(run.paper), **_closure("\n".join(_plain(cell.text) for cell in cells))},
         "file": {f"{file.parent.name}/{file.name}": _yaml_digest(file) for file in stated if file.is_file()},
         "pictures": dict(_real_pictures(given)),
         "notebook": {need.notebook: key(need) for need in run.needs()},
@@ -205,6 +205,25 @@ def digest(content: str | bytes) -> str:
 def _closure(text: str) -> dict[str, str]:
     """weakseg functions that `text` reaches, with a digest each."""
     return {name: str(value) for name, value in closure_of_source(text).items() if not name.startswith("<")}
+
+
+def groups(paper: str) -> dict[str, str]:
+    """The classes that the paper's params model is made of, with a digest each: their defaults are parameters too.
+
+    They are found through annotations, which the closure of a function leaves out.
+    """
+    found: dict[str, str] = {}
+    wanted = [(f"weakseg.papers.{paper}.params", "PARAMS")]
+    while wanted:
+        module, name = wanted.pop()
+        parsed = WEAKSEG.module(module)
+        ours = parsed is not None and name in parsed.definitions and not module.startswith("weakseg.study.")
+        if ours and f"{module}.{name}" not in found:
+            found[f"{module}.{name}"], chains, _ = parsed.read(name)
+            nodes = (node for statement in parsed.definitions[name] for node in ast.walk(statement))
+            noted = (uses(node.annotation) for node in nodes if isinstance(node, ast.AnnAssign))
+            wanted += [target for chain in chains.union(*noted) for target in WEAKSEG.resolve(parsed, chain)]
+    return found
 
 
 def _yaml_digest(file: Path) -> str:

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from weakseg.study import places
+from weakseg.study import cards, places
 from weakseg.study.plan import Run, digest, key_of, parts
 
 Record = dict[str, Any]
@@ -118,10 +118,15 @@ def current(run: Run, known: dict) -> bool:
     return record is not None and record["key"] == key_of(known) and not _damaged(run, record)
 
 
-def _failed(run: Run) -> list[str]:
+def failed(run: Run) -> str | None:
+    """Why the last run failed, in one line; None when it did not."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        return [f"its last run failed: {json.loads(failure_of(run).read_text(encoding='utf-8'))['reason']}"]
-    return []
+        return json.loads(failure_of(run).read_text(encoding="utf-8"))["reason"]
+    return None
+
+
+def _failed(run: Run) -> list[str]:
+    return [f"its last run failed: {reason}"] if (reason := failed(run)) else []
 
 
 def _damaged(run: Run, record: Record) -> list[str]:
@@ -167,6 +172,16 @@ def _cells(before: dict, after: dict) -> Iterator[str]:
 
 
 # ---------------------------------------------------------------- where it ran
+
+
+def machine() -> dict[str, Any]:
+    """Processor, granted cores, graphics cards and system; asked of the system, so that no driver need load torch."""
+    processor = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        processor = found[1].strip() if found else processor
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cpu": processor, "cores": granted, "gpu": ", ".join(cards.names()) or None, "system": platform.platform()}
 
 
 def versions() -> dict[str, str]:

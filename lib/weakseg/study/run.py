@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from weakseg.study.params import Group, canonical, load
 from weakseg.study.plan import Run, key_of, overrides_of, parameter_names, parts
 
 
-def run_notebook(run: Run, say: Callable[[str], None] = print, again: bool = False) -> bool:
+def run_notebook(run: Run, say: Callable[[str], None] = print, again: bool = False, jobs: int = 1) -> bool:
     """Makes a notebook's results current; False when they were. `again` runs it in any case.
+
+    jobs: how many notebooks run at once on this machine; this one takes its share of the cores.
 
     Raises ValueError or FileNotFoundError for bad input (before any work), NotebookFailed when a cell fails, each with
     a message of one line.
@@ -37,7 +40,7 @@ def run_notebook(run: Run, say: Callable[[str], None] = print, again: bool = Fal
     with alone(run, say):
         if not again and records.current(run, known):  # by the process that held the lock
             return False
-        with cards.one():
+        with cards.one(), share_of_cores(jobs):
             _compute(run, parameters, known, say)
     return True
 
@@ -57,9 +60,10 @@ def check(run: Run) -> dict[str, Any]:
 
 
 def _model(paper: str) -> type[Group]:
-    from weakseg.study.session import params_model  # imports torch, which a run that has nothing to do can spare
-
-    return params_model(paper)
+    try:
+        return import_module(f"weakseg.papers.{paper}.params").PARAMS
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ValueError(f"weakseg/papers/{paper}/params.py: must define PARAMS, the paper's Group ({error})") from None
 
 
 def _check_cell(notebook: Path, groups: list[str], model: str) -> None:
@@ -86,6 +90,19 @@ def alone(run: Run, say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def share_of_cores(jobs: int) -> Iterator[None]:
+    """Threads times jobs never exceed the cores: two trainings with all threads each slow each other many times."""
+    if jobs == 1:
+        yield
+        return
+    from weakseg.study.execute import environment
+    from weakseg.study.machine import threads  # torch comes with it
+
+    with environment(OMP_NUM_THREADS=str(max(1, threads() // jobs))):
+        yield
+
+
 def _compute(run: Run, parameters: dict[str, Any], known: dict, say: Callable[[str], None]) -> None:
     from weakseg.study.execute import NotebookFailed, PeakMemory, environment, execute
 
@@ -108,17 +125,11 @@ def _compute(run: Run, parameters: dict[str, Any], known: dict, say: Callable[[s
         began=began.isoformat(timespec="seconds"),
         seconds=seconds,
         peak_memory_mb=round(memory.megabytes),
-        machine=_machine(),
+        machine=records.machine(),
         versions=records.versions(),
         commit=records.commit(),
     )
     say(f"{run} done in {seconds:.0f} s, {memory.megabytes:.0f} MB")
-
-
-def _machine() -> dict[str, Any]:
-    from weakseg.study.machine import describe
-
-    return describe()
 
 
 def _publish(run: Run, partial: Path, began: float) -> None:
@@ -149,6 +160,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--profile", default="demo", help="as in params/<profile> (default: demo)")
     parser.add_argument("--seeds", help="in place of the file's, as 0,1,2")
     parser.add_argument("--set", action="append", default=[], metavar="GROUP.KEY=VALUE", help="likewise any value")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks run at once here, which share the cores")
     parser.add_argument("--again", action="store_true", help="run even when nothing changed")
     parser.add_argument("--check", action="store_true", help="only check params and notebook")
     return parser.parse_args(words)
@@ -167,7 +179,7 @@ def main(words: Sequence[str] | None = None) -> int:
         run = Run(given.paper, given.notebook, given.profile, overrides_of(given.seeds, given.set))
         if given.check:
             check(run)
-        elif not run_notebook(run, _say, given.again):
+        elif not run_notebook(run, _say, given.again, max(1, given.jobs)):
             _say(f"{run} is up to date")
     except (ValueError, FileNotFoundError) as error:
         print(f"weakseg: {error}", file=sys.stderr)

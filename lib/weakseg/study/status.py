@@ -26,10 +26,11 @@ def report_mark(profile: str, wanted: Sequence[Run], report: str = "weakseg.stud
     """The mark of a report on these runs: it carries their keys, the report's own code and what is published."""
     published = places.published(profile)
     files = sorted(path for path in published.rglob("*") if path.suffix in (".csv", ".json"))
+    files += sorted((places.root() / "params").glob("*.yaml"))  # tolerances
     covered = [
         [(str(run), key_of(parts(run))) for run in wanted],
         sorted(closure_of_source(f"import {report} as report\nreport.main()").items()),
-        [(path.relative_to(published).as_posix(), digest(path.read_bytes())) for path in files],
+        [(path.name, digest(path.read_bytes())) for path in files],
     ]
     return places.outputs() / profile / f".report.{digest(repr(covered))[:16]}.done"
 
@@ -45,6 +46,21 @@ def listing(wanted: Sequence[Run], why: bool = False) -> tuple[list[str], int]:
     return lines, stale
 
 
+def check_all(wanted: Sequence[Run]) -> int:
+    """0 when every params file and notebook is sound; else ValueError or FileNotFoundError in one line."""
+    from weakseg.study.run import check  # imports the paper's models, and torch with them
+
+    for run in wanted:
+        check(run)
+    return 0
+
+
+def failures(wanted: Sequence[Run]) -> list[str]:
+    """One line for each run whose last attempt failed."""
+    found = ((run, records.failed(run)) for run in wanted)
+    return [f"weakseg: {run} failed: {reason}" for run, reason in found if reason]
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """0 when everything is current, 1 when something is stale, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m weakseg.study.status", description=__doc__)
@@ -52,9 +68,12 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", default="demo")
     parser.add_argument("--seeds", help="in place of the params file's, as 0,1,2")
     parser.add_argument("--why", action="store_true", help="name every cause")
+    parser.add_argument("--check", action="store_true", help="only check every params file and notebook")
     given = parser.parse_args(words)
     try:
         wanted = runs(given.profile, given.papers, overrides_of(given.seeds, []))
+        if given.check:
+            return check_all(wanted)
         lines, stale = listing(wanted, given.why)
     except (ValueError, FileNotFoundError) as error:
         print(f"weakseg: {error}", file=sys.stderr)

@@ -1,0 +1,32 @@
+# Each target is one line over a tool that also runs without make. Options: PROFILE=demo PAPERS="irn" SEEDS=0,1,2 JOBS=1
+
+PROFILE ?= demo
+PAPERS ?=
+SEEDS ?=
+JOBS ?= 1
+SHELL = /bin/sh
+READY = . ./tools/setup.sh
+STATUS = python -m weakseg.study.status $(PAPERS) --profile $(PROFILE) $(if $(SEEDS),--seeds $(SEEDS))
+
+.PHONY: study test lab status why publish setup
+
+study:
+	@$(READY) && snakemake -c$(JOBS) --config profile=$(PROFILE) papers="$(PAPERS)" seeds="$(SEEDS)" && python -m weakseg.study.agreement --profile $(PROFILE) $(if $(PAPERS),--papers $(PAPERS))
+
+test:
+	@$(READY) && ruff check . && OMP_NUM_THREADS=1 python -m pytest -n $(shell nproc)
+
+lab:
+	@$(READY) && jupyter lab --notebook-dir=notebooks
+
+status:
+	@$(READY) && $(STATUS)
+
+why:
+	@$(READY) && $(STATUS) --why
+
+publish:
+	@$(READY) && python -m weakseg.study.publish --profile $(PROFILE)
+
+setup:
+	@$(READY)

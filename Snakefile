@@ -1,0 +1,78 @@
+# The batch: every notebook that is stale, then the report.    snakemake -c2 --config profile=demo
+#
+# Options by --config: profile=demo  papers="irn"  seeds=0,1,2 ; how to run comes from profiles/default/config.yaml,
+# or from another folder of profiles/ (snakemake --profile profiles/slurm ...).
+#
+# A rule waits for a file that carries its notebook's key in its name (weakseg.study.plan says what a key covers), so a
+# changed parameter or function makes it run and a changed file time does not. The driver that each rule calls is safe
+# on its own: it checks params first, renames what succeeded, and lets one process compute while others wait.
+
+import sys
+
+from weakseg.study import plan, records, status
+
+PROFILE = str(config.get("profile", "demo"))
+SEEDS = str(config.get("seeds", ""))
+PAPERS = str(config.get("papers", "")).split()
+SEEDED = ["--seeds", SEEDS] if SEEDS else []
+try:
+    RUNS = plan.runs(PROFILE, PAPERS, plan.overrides_of(SEEDS, []))
+    MARKS = {str(run): str(status.awaited(run)) for run in RUNS}
+    REPORT = str(status.report_mark(PROFILE, RUNS))
+except (ValueError, FileNotFoundError) as error:
+    sys.exit(f"weakseg: {error}")
+
+
+def at_once():
+    """How many notebooks share this machine: all cores for one, half each for two; a cluster's job has its node's."""
+    known = workflow.is_main_process and workflow.global_resources["_cores"].value
+    return max(1, min(known or 1, len(RUNS)))
+
+
+rule all:
+    input:
+        REPORT,
+
+
+for run in RUNS:
+
+    rule:
+        name:
+            f"{run.paper}_{run.notebook}"
+        input:
+            [MARKS[str(need)] for need in run.needs()],
+        output:
+            MARKS[str(run)],
+        params:
+            python=sys.executable,
+            run=[run.paper, run.notebook, "--profile", PROFILE, *SEEDED],
+            jobs=at_once(),
+        resources:
+            gpu=int(config.get("gpu", 1)),
+        shell:
+            "{params.python:q} -m weakseg.study.run {params.run:q} --jobs {params.jobs}"
+
+
+rule report:
+    input:
+        list(MARKS.values()),
+    output:
+        touch(REPORT),
+    params:
+        python=sys.executable,
+        profile=PROFILE,
+        papers=list(dict.fromkeys(run.paper for run in RUNS)),
+        older=str(status.places.outputs() / PROFILE),
+    localrule: True
+    shell:
+        "find {params.older:q} -maxdepth 1 -name '.report.*.done' -delete;"
+        " {params.python:q} -m weakseg.study.report --profile {params.profile:q} --papers {params.papers:q}"
+
+
+onstart:
+    shell("{sys.executable:q} -m weakseg.study.status --check --profile {PROFILE:q} {PAPERS:q} {SEEDED:q}")
+
+
+onerror:
+    for line in status.failures(RUNS):
+        print(line, file=sys.stderr)
