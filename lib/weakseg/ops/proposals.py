@@ -1,11 +1,10 @@
 """Proposals without learning: selective-search boxes, and masks from hierarchical region grouping (in place of MCG).
 
-Uijlings et al., "Selective search for object recognition", IJCV 2013; initial segments by Felzenszwalb and Huttenlocher.
+Uijlings et al., "Selective search for object recognition", IJCV 2013; first segments by Felzenszwalb and Huttenlocher.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,6 @@ from pydantic import Field
 
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
-from weakseg.ops.overlap import mask_iou
 from weakseg.study.artifacts import load_maps, save_maps
 from weakseg.study.machine import parallel
 from weakseg.study.params import Group
@@ -28,9 +26,9 @@ COLOUR_BINS = 25
 class ProposalParams(Group):
     """Mask proposals: several over-segmentations, each grouped into one region by greedy merging; all unions are kept.
 
-    scales: of the initial graph segmentation, larger gives larger segments. sigma: of the blur before it. smallest: of a
-    segment, in pixels. distinct: two masks with a larger IoU count as one. limit: masks kept per picture, largest unions
-    first. min_area, max_area: shares of the picture.
+    scales: of the initial graph segmentation, larger gives larger segments. sigma: of the blur before it. smallest: of
+    a segment, in pixels. distinct: two masks with a larger IoU count as one. limit: masks kept per picture, largest
+    unions first. min_area, max_area: shares of the picture.
     """
 
     scales: tuple[float, ...] = Field((100.0, 300.0), min_length=1)
@@ -57,33 +55,63 @@ def selective_search(image: np.ndarray, mode: Literal["fast", "quality"] = "fast
 
 def region_masks(image: np.ndarray, proposals: ProposalParams) -> np.ndarray:
     """Mask proposals bool (n, H, W) of a picture uint8 (H, W, 3), larger unions of regions first, no two alike."""
-    H, W, _ = image.shape
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    unions, height = [], []
-    for scale in proposals.scales:
-        segments = segment(image, scale, proposals.sigma, proposals.smallest)
-        members = group_regions(segments, lab)
-        unions.append(members[:, segments])  # (2R - 1, H, W)
-        height.append(np.arange(len(members))[::-1])  # 0 for the whole picture
-    masks = np.concatenate(unions)
-    masks = masks[np.argsort(np.concatenate(height), kind="stable")]
-    share = masks.mean(axis=(1, 2))
-    masks = masks[(share > proposals.min_area) & (share < proposals.max_area)]
-    return _distinct(masks, proposals.distinct)[: proposals.limit]
+    layers = [segment(image, scale, proposals.sigma, proposals.smallest) for scale in proposals.scales]
+    groups = [group_regions(segments, lab) for segments in layers]
+    cells, inside = common_cells(layers)
+    members = np.concatenate([group[:, of_cell] for group, of_cell in zip(groups, inside, strict=True)])
+    late = np.concatenate([np.arange(len(group))[::-1] for group in groups])  # 0 for the whole picture
+    members = members[np.argsort(late, kind="stable")]
+    return members[_worth_keeping(members, np.bincount(cells.ravel()), proposals)][:, cells]  # (n, H, W)
+
+
+def common_cells(layers: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The pieces that all segmentations have in common, on which a mask is a short row of bits.
+
+    Args:
+        layers: L label maps (H, W).
+
+    Returns:
+        cells: (H, W) labels 0..Q-1. inside: L arrays (Q,), the segment of each layer that holds a cell.
+    """
+    cells, inside = layers[0], [np.arange(int(layers[0].max()) + 1)]
+    for segments in layers[1:]:
+        R = int(segments.max()) + 1
+        codes = cells * R + segments
+        present = np.flatnonzero(np.bincount(codes.ravel()))
+        number = np.zeros(present[-1] + 1, dtype=np.int64)
+        number[present] = np.arange(len(present))
+        cells = number[codes]
+        inside = [each[present // R] for each in inside] + [present % R]
+    return cells, inside
+
+
+def _worth_keeping(members: np.ndarray, cell_area: np.ndarray, proposals: ProposalParams) -> np.ndarray:
+    """Places of the unions of cells (n, Q) that are of a fair size and unlike every earlier one, at most `limit`."""
+    weighted = members * cell_area.astype(np.float64)
+    area = weighted.sum(axis=1)
+    share = area / cell_area.sum()
+    fair = np.flatnonzero((share > proposals.min_area) & (share < proposals.max_area))
+    both = weighted[fair] @ members[fair].T.astype(np.float64)
+    alike = both / (area[fair][:, None] + area[fair][None] - both) > proposals.distinct
+    kept = np.zeros(len(fair), dtype=bool)
+    for place in range(len(fair)):
+        kept[place] = not (alike[place, :place] & kept[:place]).any()
+    return fair[kept][: proposals.limit]
 
 
 def segment(image: np.ndarray, scale: float, sigma: float, smallest: int) -> np.ndarray:
     """Graph segmentation (Felzenszwalb and Huttenlocher 2004): labels int (H, W), 0..R-1."""
     graph = cv2.ximgproc.segmentation.createGraphSegmentation(sigma, scale, smallest)
-    return np.unique(graph.processImage(np.ascontiguousarray(image)), return_inverse=True)[1].reshape(image.shape[:2])
+    return graph.processImage(np.ascontiguousarray(image)).astype(np.int64)
 
 
 def group_regions(segments: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Merges the two most similar neighbours until one region is left.
 
-    Similarity of neighbours a, b as in selective search, without texture:
+    Similarity of neighbours a, b: colour + size + fill of selective search (its section 3.2, without texture),
         s(a, b) = sum_k min(c_a^k, c_b^k)  +  1 - (|a| + |b|) / |I|  +  1 - (|box(a, b)| - |a| - |b|) / |I|
-    with c the colour histogram (25 bins a channel, sum 1), |I| the area of the picture.
+    with c the colour histogram (25 bins a channel, sum 1) and |I| the area of the picture; the sizes cancel.
 
     Args:
         segments: (H, W) labels 0..R-1. colours: (H, W, 3) uint8.
@@ -91,7 +119,7 @@ def group_regions(segments: np.ndarray, colours: np.ndarray) -> np.ndarray:
     Returns:
         (2R - 1, R) bool, the segments that make up every region, in order of creation: segments, then unions.
     """
-    R, area = int(segments.max()) + 1, segments.size
+    R = int(segments.max()) + 1
     regions = _Regions(segments, colours)
     members = np.eye(2 * R - 1, R, dtype=bool)
     holds = np.arange(R)  # the region that slot i holds now
@@ -99,42 +127,86 @@ def group_regions(segments: np.ndarray, colours: np.ndarray) -> np.ndarray:
         a, b = np.unravel_index(regions.similarity.argmax(), (R, R))
         members[created] = members[holds[a]] | members[holds[b]]
         holds[a] = created
-        regions.merge(a, b, area)
+        regions.merge(int(a), int(b))
     return members
 
 
 class _Regions:
-    """Histogram, size, box and neighbours of up to R regions; a merged-away slot keeps similarity -inf."""
+    """Size, histogram, box and neighbours of R regions; a merged-away slot keeps similarity -inf."""
 
     def __init__(self, segments: np.ndarray, colours: np.ndarray):
         R = int(segments.max()) + 1
-        self.size = np.bincount(segments.ravel(), minlength=R).astype(float)
-        self.histogram = _histograms(segments, colours, R) / self.size[:, None] / 3
+        self.area = segments.size
+        self.size = np.bincount(segments.ravel(), minlength=R).astype(np.float64)
+        self.histogram = _histograms(segments, colours, R)
         self.low, self.high = _boxes(segments, R)
         self.near = _neighbours(segments, R)
         self.similarity = np.full((R, R), -np.inf)
         for a in range(R):
-            self._compare(a, segments.size)
+            self._compare(a)
 
-    def _compare(self, a: int, area: int) -> None:
+    def _compare(self, a: int) -> None:
         """Fills row and column a of the similarity matrix."""
         others = np.flatnonzero(self.near[a])
         colour = np.minimum(self.histogram[a], self.histogram[others]).sum(axis=1)
-        size = self.size[a] + self.size[others]
         sides = np.maximum(self.high[a], self.high[others]) - np.minimum(self.low[a], self.low[others])
         self.similarity[a] = self.similarity[:, a] = -np.inf
-        self.similarity[a, others] = self.similarity[others, a] = colour + 2 - sides.prod(axis=1) / area
-        assert size.min(initial=area) >= 0
+        self.similarity[a, others] = self.similarity[others, a] = colour + 2 - sides.prod(axis=1) / self.area
 
-    def merge(self, a: int, b: int, area: int) -> None:
+    def merge(self, a: int, b: int) -> None:
         """Region a takes up region b."""
         total = self.size[a] + self.size[b]
         self.histogram[a] = (self.size[a] * self.histogram[a] + self.size[b] * self.histogram[b]) / total
         self.size[a] = total
         self.low[a], self.high[a] = np.minimum(self.low[a], self.low[b]), np.maximum(self.high[a], self.high[b])
         self.near[a] |= self.near[b]
-        self.near[:, a] |= self.near[:, b]
+        self.near[a, [a, b]] = False
         self.near[b] = self.near[:, b] = False
-        self.near[a, a] = False
+        self.near[:, a] = self.near[a]
         self.similarity[b] = self.similarity[:, b] = -np.inf
-        self._compare(a, area)
+        self._compare(a)
+
+
+def _histograms(segments: np.ndarray, colours: np.ndarray, R: int) -> np.ndarray:
+    """(R, 3 * COLOUR_BINS) share of each region's colours, sum 1."""
+    bins = colours.reshape(-1, 3).astype(np.int64) * COLOUR_BINS // 256 + np.arange(3) * COLOUR_BINS
+    codes = segments.reshape(-1, 1) * 3 * COLOUR_BINS + bins
+    counts = np.bincount(codes.ravel(), minlength=R * 3 * COLOUR_BINS).reshape(R, -1)
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def _boxes(segments: np.ndarray, R: int) -> tuple[np.ndarray, np.ndarray]:
+    """Half-open corners (R, 2) and (R, 2), row and column, of every label."""
+    low, high = np.full((R, 2), max(segments.shape)), np.zeros((R, 2), dtype=np.int64)
+    for axis, place in enumerate(np.indices(segments.shape)):
+        np.minimum.at(low[:, axis], segments.ravel(), place.ravel())
+        np.maximum.at(high[:, axis], segments.ravel(), place.ravel() + 1)
+    return low, high
+
+
+def _neighbours(segments: np.ndarray, R: int) -> np.ndarray:
+    """(R, R) bool: two labels meet along a pixel edge."""
+    near = np.zeros((R, R), dtype=bool)
+    for left, right in ((segments[:, :-1], segments[:, 1:]), (segments[:-1], segments[1:])):
+        near[left, right] = near[right, left] = True
+    np.fill_diagonal(near, False)
+    return near
+
+
+def propose(out: Path, *, pictures: Artifact, data: DataParams, split: str, proposals: ProposalParams) -> None:
+    """Stage: writes masks/<name>.npz, the mask proposals of every picture of the split. Looks at photos only."""
+    view = TagView(open_set(pictures, data, split))
+    items = [(name, view.image(index)) for index, name in enumerate(view.names)]
+    parallel(partial(_write_masks, out / "masks", proposals), items, title="proposals")
+
+
+def _write_masks(folder: Path, proposals: ProposalParams, item: tuple[str, np.ndarray]) -> None:
+    name, image = item
+    masks = region_masks(image, proposals)
+    save_maps(folder, name, masks=np.packbits(masks, axis=-1), width=np.int64(image.shape[1]))
+
+
+def load_proposals(artifact: Artifact, name: str) -> np.ndarray:
+    """Mask proposals bool (n, H, W) of one picture from the stage `propose`."""
+    stored = load_maps(artifact / "masks", name)
+    return np.unpackbits(stored["masks"], axis=-1, count=int(stored["width"])).astype(bool)

@@ -1,0 +1,113 @@
+"""Proposals: the grouping by hand, its bookkeeping, and that objects are among the masks."""
+
+import time
+
+import numpy as np
+import pytest
+
+from weakseg.metrics.overlap import mask_iou
+from weakseg.ops import proposals
+from weakseg.ops.proposals import ProposalParams
+
+
+def coloured_scene(size=96, seed=0):
+    """Two touching discs of different colour on a plain ground, a little noise; and their masks."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size]
+    left, right = ((y - 48) ** 2 + (x - centre) ** 2 < 18**2 for centre in (30, 64))
+    picture = np.full((size, size, 3), (90, 130, 90), float)
+    picture[left], picture[right] = (200, 60, 60), (60, 60, 200)
+    return np.clip(picture + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8), np.stack([left, right])
+
+
+def test_segments_are_numbered_without_gaps():
+    picture, _ = coloured_scene()
+    segments = proposals.segment(picture, 100.0, 0.8, 20)
+    assert segments.shape == (96, 96)
+    assert set(np.unique(segments)) == set(range(segments.max() + 1))
+    assert np.bincount(segments.ravel()).min() >= 20
+
+
+def test_grouping_merges_the_most_alike_first():
+    """A strip of four equal segments coloured a, a, b, b: the two a and the two b join before a meets b."""
+    segments = np.repeat(np.arange(4), 10)[None].repeat(4, axis=0)
+    colours = np.where(segments[..., None] < 2, 10, 200).repeat(3, axis=2).astype(np.uint8)
+    members = proposals.group_regions(segments, colours)
+    unions = {tuple(np.flatnonzero(row).tolist()) for row in members}
+    assert unions == {(0,), (1,), (2,), (3,), (0, 1), (2, 3), (0, 1, 2, 3)}
+
+
+def test_only_neighbours_merge():
+    """Colours a, b, a in a row: the two a are alike but do not touch, so each union holds the middle."""
+    segments = np.repeat(np.arange(3), 6)[None].repeat(6, axis=0)
+    colours = np.where(segments[..., None] == 1, 10, 200).repeat(3, axis=2).astype(np.uint8)
+    members = proposals.group_regions(segments, colours)
+    assert not any((row == [True, False, True]).all() for row in members)
+    assert members.sum() == 3 + 2 + 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_unions_are_nested_and_connected(seed):
+    """Every region after the segments is the disjoint union of two earlier ones; the last is the whole picture."""
+    rng = np.random.default_rng(seed)
+    picture = np.kron(rng.integers(0, 255, (4, 4, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    segments = proposals.segment(picture, 50.0, 0.5, 5)
+    members = proposals.group_regions(segments, picture)
+    R = segments.max() + 1
+    assert R > 4 and members[-1].all()
+    shared = members.astype(int) @ members.T
+    size = shared.diagonal()
+    for number in range(R, 2 * R - 1):
+        below = shared[:number, number] == size[:number]  # regions inside this one
+        apart = shared[:number, :number] == 0
+        fills = size[:number, None] + size[None, :number] == size[number]
+        assert (apart & fills & below[:, None] & below[None]).any()
+
+
+def test_common_cells():
+    layers = [np.array([[0, 0, 1, 1]]), np.array([[0, 1, 1, 1]]), np.array([[2, 1, 1, 0]])]
+    cells, inside = proposals.common_cells(layers)
+    for layer, of_cell in zip(layers, inside, strict=True):
+        np.testing.assert_array_equal(of_cell[cells], layer)
+    assert sorted(np.unique(cells)) == [0, 1, 2, 3]
+
+
+def test_objects_are_among_the_masks():
+    picture, objects = coloured_scene()
+    masks = proposals.region_masks(picture, ProposalParams())
+    assert (mask_iou(objects, masks).max(axis=1) > 0.9).all()
+
+
+def test_masks_are_distinct_and_of_fair_size():
+    picture, _ = coloured_scene()
+    masks = proposals.region_masks(picture, ProposalParams(min_area=0.01, max_area=0.5, distinct=0.8))
+    iou = mask_iou(masks, masks)
+    assert iou[~np.eye(len(iou), dtype=bool)].max() <= 0.8
+    assert masks.mean(axis=(1, 2)).min() > 0.01 and masks.mean(axis=(1, 2)).max() < 0.5
+    assert len(proposals.region_masks(picture, ProposalParams(limit=3))) == 3
+    np.testing.assert_array_equal(
+        masks, proposals.region_masks(picture, ProposalParams(min_area=0.01, max_area=0.5, distinct=0.8))
+    )
+
+
+def test_a_plain_picture_has_no_proposal():
+    assert proposals.region_masks(np.full((40, 50, 3), 7, np.uint8), ProposalParams()).shape == (0, 40, 50)
+
+
+def test_selective_search_boxes_are_sorted_inside_and_repeat():
+    picture, objects = coloured_scene()
+    boxes = proposals.selective_search(picture)
+    assert boxes[:, :2].min() >= 0 and boxes.max() <= 96
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    assert (np.diff(areas) <= 0).all() and areas.min() > 0
+    np.testing.assert_array_equal(boxes, proposals.selective_search(picture))
+    assert len(np.unique(boxes, axis=0)) == len(boxes)
+    assert len(proposals.selective_search(picture, limit=2)) == 2
+
+
+def test_milliseconds_a_picture():
+    picture, _ = coloured_scene(128)
+    start = time.process_time()
+    for _ in range(5):
+        proposals.region_masks(picture, ProposalParams())
+    assert (time.process_time() - start) / 5 < 0.1
