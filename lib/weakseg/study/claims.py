@@ -139,7 +139,10 @@ def judge(paper: str, claim: Claim, folder: Path, runs: Path) -> Verdict:
     if not seeds:
         return Verdict(paper, claim, NOT_RUN, reason="the two sides have no seed in common")
     metrics = (left[seeds[0]][1], right[seeds[0]][1])
-    estimate, low, high = interval(claim, [(left[s][0], right[s][0]) for s in seeds], metrics)
+    try:
+        estimate, low, high = interval(claim, [(left[s][0], right[s][0]) for s in seeds], metrics)
+    except ValueError as error:
+        raise ValueError(f"{claim.table}: claim {claim.id}: {error}") from None
     return Verdict(paper, claim, decide(claim, low, high), estimate, low, high, len(seeds))
 
 

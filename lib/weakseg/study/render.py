@@ -50,7 +50,7 @@ def _row(spec: ReportedTable, label: str, cells: pd.DataFrame) -> dict[tuple[str
     """(metric, source) -> (words, css class) of one row."""
     row, found, before = spec.row(label), {}, ""
     for cell in cells.itertuples():
-        mark = "" if row.is_verified(cell.column) else " †"
+        mark = "" if row.is_verified(cell.column) else "\N{NO-BREAK SPACE}†"
         ours = (
             ("as at left" if cell.reason == before else cell.reason, "reason") if cell.reason else (_ours(cell), "ours")
         )
@@ -71,7 +71,7 @@ def _ours(cell: tuple) -> str:
 
 def _row_marks(spec: ReportedTable, long: pd.DataFrame) -> dict[str, str]:
     noted = [row.row for row in spec.rows if row.note and row.row in set(long["row"])]
-    return {label: " " + _superscript(i) for i, label in enumerate(noted, start=1)}
+    return {label: "\N{NO-BREAK SPACE}" + _superscript(i) for i, label in enumerate(noted, start=1)}
 
 
 def _superscript(number: int) -> str:
@@ -151,6 +151,7 @@ def latex(spec: ReportedTable, long: pd.DataFrame, table: str) -> str:
 
 
 _TEX = {
+    "\N{NO-BREAK SPACE}": "~",
     "\\": r"\textbackslash{}",
     "&": r"\&",
     "%": r"\%",

@@ -79,6 +79,7 @@ class Session:
 
     def figure(self, figure: str, fig: Figure, title: str) -> Figure:
         """Save a figure as figures/<id>.png (200 dpi) and .pdf, with its title in <id>.json; returns it for display."""
+        _check_id("figures", figure)
         save(fig, self.folder / "figures", figure, title)
         self._describe("figures", figure, title=title)
         return fig
@@ -88,9 +89,13 @@ class Session:
         self._describe("notes", key, value=value)
 
     def _describe(self, kind: str, name: str, **facts: Any) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-            raise ValueError(f"'{name}' cannot be an id in {kind}/; use letters, digits, '_', '-' and '.'")
+        _check_id(kind, name)
         facts = {**facts, "notebook": os.environ.get("WEAKSEG_NOTEBOOK", "")}
         places.write_text(
             self.folder / kind / f"{name}.json", json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         )
+
+
+def _check_id(kind: str, name: str) -> None:
+    if not re.fullmatch(r"\w[\w-]*", name, re.ASCII):
+        raise ValueError(f"'{name}' cannot be an id in {kind}/; use letters, digits, '_' and '-'")

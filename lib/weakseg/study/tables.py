@@ -19,6 +19,7 @@ from weakseg.study.reported import ReportedTable, Row, known
 from weakseg.study.stages import Artifact
 
 COLUMNS = ["row", "column", "paper", "official", "ours", "spread", "seeds", "protocol", "reason"]
+_TYPES = {"paper": float, "official": float, "ours": float, "spread": float, "seeds": int}
 SEED_COLUMNS = ["row", "column", "seed", "value"]
 Reasons = Mapping[str | tuple[str, str], str]
 
@@ -70,7 +71,7 @@ def long_form(spec: ReportedTable, measured: Sequence[Measured], reasons: Reason
         if _wanted(row, cells, reasons)
         for column in spec.columns
     ]
-    return pd.DataFrame(lines, columns=COLUMNS).astype({"seeds": int})
+    return pd.DataFrame(lines, columns=COLUMNS).astype(_TYPES)
 
 
 def _wanted(row: Row, cells: Mapping[tuple[str, str], object], reasons: Reasons) -> bool:
