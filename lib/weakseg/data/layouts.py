@@ -101,7 +101,7 @@ def _record(name: str, picture: Picture) -> Record:
 
 
 def annotation_text(name: str, size: tuple[int, int], objects: Sequence[Labelled]) -> str:
-    """VOC annotation of (class name, half-open box, flags) objects; its boxes count from 1 and include their last pixel."""
+    """VOC annotation of (class name, half-open box, flags) objects; VOC boxes count from 1, last pixel included."""
     root = ElementTree.Element("annotation")
     _fill(root, {"folder": "VOC2012", "filename": f"{name}.jpg"})
     _fill(ElementTree.SubElement(root, "size"), {"width": size[1], "height": size[0], "depth": 3})
