@@ -149,6 +149,14 @@ def test_sides_measured_on_other_pictures_are_refused(fake):
         claims.verdicts("toy", ["fake"])
 
 
+def test_seeds_measured_on_other_pictures_are_refused(fake):
+    s = fake.session(seeds=[0, 1])
+    rows = ("CAM", "walk & more")
+    s.table("main", [fake.measured(row, np.full(60 - seed, 60), seed) for row in rows for seed in (0, 1)], BOXES)
+    with pytest.raises(ValueError, match="seeds were measured on different pictures"):
+        claims.verdicts("toy", ["fake"])
+
+
 def test_a_claim_about_an_unknown_cell_names_the_nearest(fake):
     file = fake.root / "params/claims/fake.yaml"
     file.write_text(file.read_text().replace('row: "boxes"', 'row: "boxs"'))

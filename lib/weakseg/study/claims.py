@@ -110,6 +110,8 @@ def joint_draws(pairs: np.ndarray, seed: int = 0) -> np.ndarray:
 def interval(claim: Claim, sides: Sequence[tuple[Path, Path]], metrics: tuple[str, str], seed: int = 0) -> np.ndarray:
     """(estimate, low, high) of a claim from one pair of evidence files (left, right) per training seed."""
     evidence = [(resample.load(left), resample.load(right)) for left, right in sides]
+    if any(not np.array_equal(pair[0].names, evidence[0][0].names) for pair in evidence):
+        raise ValueError("its seeds were measured on different pictures; measure all on the same ones, in one order")
     point = np.array(
         [[resample.value(e, m) for e, m in zip(pair, metrics, strict=True)] for pair in evidence]
     )  # (S, 2)
