@@ -161,12 +161,20 @@ def closure(function: Callable, package: Package = WEAKSEG) -> dict[str, str]:
     Raises ValueError for a function that is no top-level definition of a module (a lambda, one typed into a notebook).
     """
     module, name = function.__module__, function.__qualname__
-    file = inspect.getsourcefile(inspect.unwrap(function))
-    if "." in name or "<" in name or not file or not Path(file).is_file():
+    if "." in name or "<" in name or not _has_file(function, package):
         raise ValueError(f"{module}.{name}: a stage must be a top-level function of a .py file, which can be read")
-    if package.file(module) is None:
-        package.extra[module] = Path(file)
     return package.closure(module, name)
+
+
+def _has_file(thing: Callable, package: Package) -> bool:
+    """Whether the source is in a file; one outside the package (a user's own) is read as well from now on."""
+    try:
+        file = Path(inspect.getsourcefile(inspect.unwrap(thing)))
+    except TypeError:  # typed into a notebook
+        return False
+    if package.file(thing.__module__) is None:
+        package.extra[thing.__module__] = file
+    return file.is_file()
 
 
 def refuse_stale(reached: dict[str, str], package: Package = WEAKSEG) -> None:
@@ -183,7 +191,7 @@ def methods(kind: type[Group], package: Package = WEAKSEG) -> dict[str, str]:
     """The code that a parameter group brings along as methods. Its fields, as validators left them, are params."""
     found: dict[str, str] = {}
     for base in kind.__mro__[: kind.__mro__.index(Group)]:
-        parsed = package.module(base.__module__)
+        parsed = package.module(base.__module__) if _has_file(base, package) else None
         for statement in parsed.definitions.get(base.__name__, []) if parsed else []:
             for method in (part for part in getattr(statement, "body", []) if _computes(part)):
                 found[f"{base.__module__}.{base.__name__}.{method.name}"], chains, local = _facts(parsed, [method])

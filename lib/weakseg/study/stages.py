@@ -3,7 +3,7 @@
     artifact = store(train_classifier, pictures=pictures, classifier=params.classifier, seed=0)
 
 The key is a hash of the params, the inputs' keys and the code that the stage reaches. Work happens in a ``.partial``
-folder, ``record.json`` is written last, and the folder gets its name by a rename: what has its name is finished.
+folder that is renamed when it is complete; then ``record.json`` is written: what has a record is finished.
 """
 
 import contextlib
@@ -121,11 +121,9 @@ class Store:
         began = time.perf_counter()
         try:
             stage(partial, **arguments)
-            _finish(partial, {**plan, "seconds": round(time.perf_counter() - began, 3), "resumed": resumed})
-            os.replace(partial, folder)
-            _sync(folder.parent)
+            _finish(partial, folder, {**plan, "seconds": round(time.perf_counter() - began, 3), "resumed": resumed})
         except Exception as error:
-            if _disk_is_full(error, partial):
+            if _disk_is_full(error, self.root):
                 raise OSError(
                     errno.ENOSPC, f"{plan['stage']}: the disk of {self.root} is full; free space and start again"
                 ) from error
@@ -236,17 +234,21 @@ def _prepare(partial: Path, folder: Path) -> bool:
     return kept
 
 
-def _finish(partial: Path, record: dict[str, Any]) -> None:
-    """Writes the record, with a checksum of every file, once all of them are on the disk."""
+def _finish(partial: Path, folder: Path, record: dict[str, Any]) -> None:
+    """Renames the complete folder and writes its record, each step once the one before is safely on the disk."""
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     about = {"versions": versions, "machine": machine.describe(), "made": made}
     record = {**record, **about, "files": dict(_checksums(partial))}
-    with open(partial / RECORD, "w", encoding="utf-8") as file:
+    _sync(partial)
+    os.replace(partial, folder)
+    _sync(folder.parent)
+    with open(folder / f".{RECORD}.tmp", "w", encoding="utf-8") as file:
         file.write(json.dumps(record, indent=1))
         file.flush()
         os.fsync(file.fileno())
-    _sync(partial)
+    os.replace(folder / f".{RECORD}.tmp", folder / RECORD)
+    _sync(folder)
 
 
 def _checksums(folder: Path) -> Iterator[tuple[str, str]]:
