@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from weakseg.metrics import instance_ap
 from weakseg.plots import charts
 
 SWEEP = pd.DataFrame({"beta": [1, 1, 4, 4], "seed": [0, 1, 0, 1], "AP50": [10.0, 14.0, 30.0, 40.0]})
@@ -40,3 +41,16 @@ def test_losses_and_curves_have_a_panel_or_a_line_each():
     steps = (np.array([0.0, 1.0]), np.array([1.0, 0.5]), 75.0)
     legend = charts.precision_recall({"dog": steps}, "t").axes[0].get_legend()
     assert legend.get_texts()[0].get_text() == "dog: 75.0"
+
+
+def test_a_ranked_curve_is_that_of_the_metric():
+    mask = np.zeros((3, 4, 6), bool)
+    mask[0, :2], mask[1, 2:], mask[2, :, :1] = True, True, True
+    truth = mask[:2], np.array([1, 1])
+    guess = mask[[0, 2, 1]], np.array([1, 1, 1]), np.array([0.9, 0.5, 0.7])
+    evidence = instance_ap.collect([("a", guess, truth)], classes=2)
+    recall, precision, ap = charts.ranked_curve(evidence, label=1)
+    np.testing.assert_allclose(recall, [0.5, 1, 1])
+    np.testing.assert_allclose(precision, [1, 1, 2 / 3])
+    assert ap == pytest.approx(100)
+    assert charts.ranked_curve(evidence, label=0)[2] == 0

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import rgb_to_hsv
 
+from weakseg.ops import affinity as ops
+from weakseg.ops.displacement import end_points
 from weakseg.plots import fields, panels, relations
 
 
@@ -56,3 +59,32 @@ def test_instance_map_leaves_the_largest_region_pale():
 def test_every_field_panel_draws_without_axes(panel):
     axes = panels.grid({"": {"panel": panel}}, "t").axes[0]
     assert len(axes.get_xticks()) == 0 and axes.has_data() == (panel.__qualname__.split(".")[0] != "pair_key")
+
+
+def test_affinity_from_a_cell_stops_at_boundaries():
+    boundary = np.zeros((7, 9))
+    boundary[:, 5] = 0.8  # a wall right of the place
+    affinity = fields.affinity_from(boundary, (3, 4), radius=4)
+    assert affinity[3, 4] == 1 and affinity[3, 2] == 1
+    assert affinity[3, 5] == affinity[3, 7] == pytest.approx(0.2)
+    assert affinity[3, 8] == affinity[0, 0] == 0  # beyond the radius
+
+
+def test_affinity_from_a_cell_agrees_with_all_pairs():
+    boundary = np.random.default_rng(3).random((11, 13))
+    radius, place = 3, (4, 6)
+    pairs = ops.affinities(torch.from_numpy(boundary)[None], radius)[0]
+    affinity = fields.affinity_from(boundary, place, radius)
+    for number, (dy, dx) in enumerate(ops.offsets(radius)):
+        assert affinity[place[0] + dy, place[1] + dx] == pytest.approx(
+            float(pairs[number, place[0], place[1] - radius + 1])
+        )
+
+
+def test_tracks_end_where_the_study_says_cells_end():
+    y, x = np.mgrid[:10, :12].astype(float)
+    field = 0.3 * np.stack([4 - y, np.where(x < 6, 2 - x, 9 - x)])
+    tracks = fields.mean_shift_tracks(field, steps=60, every=1)
+    ends = end_points(torch.from_numpy(field)[None], 60)[0].numpy()
+    assert tracks.shape == (61, 120, 2)
+    np.testing.assert_array_equal(tracks[-1].round().T.reshape(2, 10, 12), ends)

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from weakseg.metrics.instance_ap import InstanceEvidence, average_precision, threshold_index
 from weakseg.plots.canvas import colour
 from weakseg.plots.panels import finished
 from weakseg.plots.style import style
@@ -83,6 +84,18 @@ def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray, float]],
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.03))
     axes.legend(fontsize=6.5, title="average precision", title_fontsize=6.5)
     return finished(figure, title)
+
+
+def ranked_curve(
+    evidence: InstanceEvidence, label: int, threshold: float = 0.5
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Recall (n,), precision (n,) and average precision in percent (0 without truth) of one class, by falling score."""
+    step, found = threshold_index(evidence.thresholds, threshold), evidence.label == label
+    order = np.argsort(-evidence.score[found], kind="stable")
+    right = evidence.matched[found, step][order].cumsum()
+    recall = right / max(evidence.truth_count[:, label].sum(), 1)
+    ap = average_precision(evidence)[step, label]
+    return recall, right / np.arange(1, len(right) + 1), 100 * float(np.nan_to_num(ap))
 
 
 def _curve(axes: Axes, grouped: pd.core.groupby.SeriesGroupBy, number: int) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb
+from scipy.ndimage import map_coordinates
 
+from weakseg.ops import affinity as ops
 from weakseg.plots import panels
 from weakseg.plots.canvas import SHEET, colour, pale
 from weakseg.plots.panels import Panel
@@ -95,3 +97,33 @@ def affinity(values: np.ndarray, place: tuple[int, int], image: np.ndarray | Non
         axes.plot(place[1], place[0], "+", color=colour(3), ms=8, mew=1.4)
 
     return draw
+
+
+def affinity_from(boundary: np.ndarray, place: tuple[int, int], radius: int) -> np.ndarray:
+    """Affinity a_ij = 1 - max_{k on path ij} B(x_k) of the cell `place` (y, x) to all cells j nearer than `radius`.
+
+    boundary: (H, W) in [0, 1] -> (H, W); 1 at the place itself, 0 beyond the radius.
+    """
+    result = np.zeros(boundary.shape)
+    result[place] = 1.0
+    for dy, dx in ops.offsets(radius):
+        for sign in (1, -1):
+            cells = np.array(place) + sign * np.array(ops.path(dy, dx))  # (n, 2)
+            if (cells >= 0).all() and (cells < boundary.shape).all():
+                result[place[0] + sign * dy, place[1] + sign * dx] = 1 - boundary[tuple(cells.T)].max()
+    return result
+
+
+def mean_shift_tracks(field: np.ndarray, steps: int, every: int) -> np.ndarray:
+    """Way of every `every`-th cell when it follows the field (2, H, W) in cells: (steps + 1, n, 2) of (y, x).
+
+    D_{u+1}(x) = D_u(x) + D(x + D_u(x)), sampled bilinearly and kept on the grid (IRN section 5).
+    """
+    H, W = field.shape[1:]
+    limit = np.array([[H - 1.0], [W - 1.0]])
+    start = np.mgrid[every // 2 : H : every, every // 2 : W : every].reshape(2, -1).astype(float)
+    tracks = [start]
+    for _ in range(steps):
+        step = np.stack([map_coordinates(part, tracks[-1], order=1, mode="nearest") for part in field])
+        tracks.append(np.clip(tracks[-1] + step, 0, limit))
+    return np.stack(tracks).transpose(0, 2, 1)  # (steps + 1, n, 2)
