@@ -33,7 +33,9 @@ def test_lists_are_chosen_by_name(drawn):
 
 
 def test_pictures_are_drawn_once_or_taken_from_disk(drawn, tmp_path, monkeypatch, tiny):
-    small = tiny.model_copy(update={"n_trainaug": 3, "n_train": 1, "n_val": 1, "n_tune": 1, "n_salient": 0, "n_ilso": 0})
+    small = tiny.model_copy(
+        update={"n_trainaug": 3, "n_train": 1, "n_val": 1, "n_tune": 1, "n_salient": 0, "n_ilso": 0}
+    )
     store, data = Store(tmp_path / "runs"), DataParams(menagerie=small)
     first = pictures(store, data)
     monkeypatch.setattr(sets, "draw_set", sets.draw_set)

@@ -12,7 +12,9 @@ def pick(folder, *parts):
     return folder.joinpath("VOCdevkit/VOC2012", *parts)
 
 
-@pytest.mark.parametrize(("split", "first", "clean"), [("val", 400_000, True), ("tune", 700_000, True), ("train", 0, True)])
+@pytest.mark.parametrize(
+    ("split", "first", "clean"), [("val", 400_000, True), ("tune", 700_000, True), ("train", 0, True)]
+)
 def test_loader_gives_back_what_was_drawn(drawn, split, first, clean, tiny):
     pictures = VocSet(drawn, split)
     assert pictures.classes == tiny.class_names

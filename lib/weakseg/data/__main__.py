@@ -11,6 +11,7 @@ from weakseg.data.derive import derive_voc_animals
 from weakseg.data.fetch import BY_HAND, SOURCES, fetch
 from weakseg.data.menagerie import MenagerieParams, draw_set
 from weakseg.data.sbd import TRAINAUG, build_trainaug
+from weakseg.study.params import validate
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,7 +58,8 @@ def _draw(given: argparse.Namespace) -> int:
     wrong = [pair[0] for pair in pairs if len(pair) == 1]
     if wrong:
         raise ValueError(f"--set {wrong[0]}: write NAME=VALUE")
-    draw_set(given.root, menagerie=MenagerieParams(**{name: yaml.safe_load(value) for name, value in pairs}))
+    values = {name: yaml.safe_load(value) for name, value in pairs}
+    draw_set(given.root, menagerie=validate(MenagerieParams, values, "--set"))
     print(f"drawn below {given.root}")
     return 0
 

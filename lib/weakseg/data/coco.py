@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pycocotools import mask as rle_tools
+from faster_coco_eval.core import mask as rle_tools
 
 from weakseg.data.files import VOID, read_picture
 from weakseg.data.voc import Box

@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from pycocotools import mask as rle_tools
+from faster_coco_eval.core import mask as rle_tools
 
 from weakseg.data.files import read_mask, write_labels, write_lines, write_picture
 from weakseg.data.scene import Picture, box_of, void_border, with_void
