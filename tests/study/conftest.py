@@ -66,7 +66,7 @@ N = 60
 
 
 def evidence(out: Path, hits: np.ndarray) -> None:
-    """One class; hits[i] of 100 pixels of picture i are right, the rest is called background: mIoU is mean(hits) / 2."""
+    """One class; hits[i] of 100 pixels of picture i are right, the rest called background: mIoU is mean(hits) / 2."""
     confusion = np.zeros((len(hits), 2, 2), dtype=np.int64)
     confusion[:, 1, 1], confusion[:, 1, 0] = hits, 100 - hits
     out.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ def test_it_prints_how_many_agree_and_which_do_not_and_ends_well(fake, capsys, m
     monkeypatch.setattr("sys.argv", ["agreement", "--profile", "toy"])
     assert agreement.main() == 0
     said = capsys.readouterr().out
-    assert "1 of 2 cells agree; 1 differs" in said
+    assert "1 of 2 cells agree; differs: 1" in said
     assert "DIFFERS: fake main 'CAM' mIoU seed 0: ours 45.00, published 30.00 (tolerance 2)" in said
 
 

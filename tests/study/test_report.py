@@ -146,7 +146,7 @@ def test_a_later_run_is_compared_with_them_and_a_difference_is_shown(fake, capsy
     publish.main(["--profile", "toy"])
     finished(fake, walk=90)
     assert report.main(["--profile", "toy"]) == 0
-    assert "1 of 2 cells agree; 1 differs" in capsys.readouterr().out
+    assert "1 of 2 cells agree; differs: 1" in capsys.readouterr().out
     assert "differs, ours 45.00, published 40.00, tolerance 2.0" in html_of(fake.home)
     check_page(fake.home)
 

@@ -97,7 +97,7 @@ def summary(cells: pd.DataFrame) -> str:
     n = counts(cells)
     if not n[AGREES] + n[DIFFERS] + n[MISSING]:
         return "agreement with the published results: nothing is published for these papers and seeds"
-    rest = "; ".join(f"{n[state]} {state}" for state in (DIFFERS, MISSING, NEW) if n[state])
+    rest = "; ".join(f"{state}: {n[state]}" for state in (DIFFERS, MISSING, NEW) if n[state])
     of = n[AGREES] + n[DIFFERS] + n[MISSING]
     return f"agreement with the published results: {n[AGREES]} of {of} cells agree" + (f"; {rest}" if rest else "")
 
