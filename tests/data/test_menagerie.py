@@ -159,7 +159,14 @@ def test_empty_mask_has_no_box():
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"n_train": 20, "n_trainaug": 10}, "part of trainaug"), ({"classes": 3, "context_class": 3}, "counted from 0")],
+    [
+        ({"n_train": 20, "n_trainaug": 10}, "part of trainaug"),
+        ({"classes": 3, "context_class": 3}, "counted from 0"),
+        ({"size": 16}, "too small"),
+        ({"size": (400, 20)}, "too small"),
+        ({"half_length": (0.4, 0.2)}, "smaller one first"),
+        ({"n_val": 400_000}, "less than or equal"),
+    ],
 )
 def test_params_that_contradict_each_other_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):

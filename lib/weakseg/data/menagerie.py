@@ -33,10 +33,10 @@ class MenagerieParams(Group):
     seed: int = 0
     size: int | tuple[int, int] = 128  # side in pixels, or (height, width)
     classes: int = Field(6, ge=2, le=len(CLASS_PATTERNS))
-    n_trainaug: int = Field(2000, ge=1)
+    n_trainaug: int = Field(2000, ge=1, le=300_000)
     n_train: int = Field(400, ge=1)  # the first of trainaug: where pseudo labels are judged
-    n_val: int = Field(400, ge=1)
-    n_tune: int = Field(200, ge=1)  # set aside: thresholds are chosen here
+    n_val: int = Field(400, ge=1, le=300_000)
+    n_tune: int = Field(200, ge=1, le=300_000)  # set aside: thresholds are chosen here
     n_salient: int = Field(600, ge=0)
     n_salient_test: int = Field(100, ge=0)
     n_ilso: int = Field(300, ge=0)
@@ -73,6 +73,12 @@ class MenagerieParams(Group):
             raise ValueError(
                 f"n_train: {self.n_train} is more than n_trainaug {self.n_trainaug}; train is a part of trainaug"
             )
+        if min(self.shape) < 32:
+            raise ValueError(f"size: {self.size} is too small for a head to show its pattern; 32 pixels or more")
+        for name in ("half_length", "aspect", "contrast"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name}: ({low}, {high}) is no range; write the smaller one first, above 0")
         if self.context_class >= self.classes:
             raise ValueError(
                 f"context_class: {self.context_class} is not one of the {self.classes} classes, counted from 0"
