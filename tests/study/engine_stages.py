@@ -1,7 +1,9 @@
 """Small stages for the engine's tests: imported by name, in this process and in those that a test kills."""
 
 import os
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,21 @@ from torch import nn
 from weakseg.study import machine, train
 from weakseg.study.params import Group
 from weakseg.study.stages import Artifact
+
+
+def fork(work: Callable[[], object], said: Path, **environment: str) -> int:
+    """Starts `work` in a process (group) of its own that prints into the file `said`; returns its id."""
+    if (child := os.fork()) > 0:
+        return child
+    code = 1
+    try:
+        os.setsid()
+        os.environ.update({"OMP_NUM_THREADS": "1"} | environment)
+        sys.stdout = sys.stderr = open(said, "w", buffering=1, encoding="utf-8")
+        print(work())
+        code = 0
+    finally:
+        os._exit(code)
 
 
 class Classifier(Group):
@@ -108,4 +125,12 @@ def train_points(out: Path, *, classifier: Classifier, seed: int, pause: float =
     optimiser = torch.optim.AdamW(model.parameters(), classifier.lr)
     settings = {"batch_size": 8, "log_every": 3, "checkpoint_seconds": 0.0, "clip": 1.0, "workers": workers}
     train.fit(model, Points(pause=pause), loss_of, optimiser, out=out, seed=seed, epochs=classifier.epochs, **settings)
+    train.save_model(model, out / "model.safetensors")
+
+
+def train_shared(out: Path, *, seed: int) -> None:
+    """Without dropout and batch norm: what several processes must repeat."""
+    model = network(dropout=0.0, norm=False)
+    optimiser = torch.optim.SGD(model.parameters(), 0.2, momentum=0.9, weight_decay=1e-3)
+    train.fit(model, Points(), loss_of, optimiser, out=out, seed=seed, epochs=4, batch_size=8, log_every=3, clip=0.5)
     train.save_model(model, out / "model.safetensors")

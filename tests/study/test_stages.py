@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from weakseg.study import stages
@@ -30,17 +31,6 @@ def store(tmp_path):
     return Store(tmp_path / "runs")
 
 
-def start(root: Path, call: str, **environment: str) -> subprocess.Popen:
-    """A process of its own that asks a store for one stage."""
-    script = (
-        f"import engine_stages as toy\nfrom weakseg.study.stages import Store\nprint(Store({str(root)!r})({call}).path)"
-    )
-    settings = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.Popen(
-        [sys.executable, "-c", script], env=settings, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-
-
 def wait_for(fact, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not fact():
@@ -48,9 +38,9 @@ def wait_for(fact, seconds: float = 30) -> None:
         time.sleep(0.01)
 
 
-def kill_tree(process: subprocess.Popen) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def end_of(process: int) -> int:
+    """The exit code of a forked process, -9 for a killed one."""
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 # ---------------------------------------------------------------- keys
@@ -88,8 +78,10 @@ def test_a_change_makes_a_new_key_for_what_uses_it_and_no_other(toy, store):
 
 
 def test_keys_are_the_same_in_every_process(toy, store):
-    said = start(store.root, "toy.draw, seed=4", PYTHONHASHSEED="7").communicate()[0].splitlines()
-    assert said[-1] == str(store(toy.draw, seed=4).path)
+    call = "import engine_stages as toy, weakseg.study.stages as s; print(s.Store('x').plan(toy.draw, seed=4)['key'])"
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONHASHSEED": "7"}
+    said = subprocess.run([sys.executable, "-c", call], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == store.plan(toy.draw, seed=4)["key"]
 
 
 def test_methods_of_a_parameter_group_are_code_of_the_stage(toy, store):
@@ -176,18 +168,19 @@ def test_explain_names_params_inputs_and_code():
 
 def test_a_stage_killed_while_writing_is_never_taken_for_finished(toy, store, tmp_path):
     journal = tmp_path / "journal"
-    call = f"toy.slow, seconds=60, journal={str(journal)!r}"
-    process = start(store.root, call)
-    folder = store.folder(store.plan(toy.slow, seconds=60, journal=str(journal)))
+    asked = {"seconds": 60, "journal": str(journal)}
+    process = toy.fork(lambda: store(toy.slow, **asked), tmp_path / "said")
+    folder = store.folder(store.plan(toy.slow, **asked))
     partial = folder.with_name(f"{folder.name}.partial")
     wait_for((partial / "checkpoint.txt").exists)
-    kill_tree(process)
+    os.kill(process, signal.SIGKILL)
+    assert end_of(process) == -signal.SIGKILL
     assert (partial / "half.txt").exists() and not folder.exists()
-    assert store.why(toy.slow, seconds=60, journal=str(journal)) == ["new"]
+    assert store.why(toy.slow, **asked) == ["new"]
     (partial / "checkpoint.again").touch()  # a checkpoint survives, and this one tells the stage not to sleep
     (partial / "sub").mkdir()
     (partial / "sub/stale.txt").touch()
-    result = store(toy.slow, seconds=60, journal=str(journal))
+    result = store(toy.slow, **asked)
     assert sorted(one.name for one in result.path.iterdir()) == [
         "checkpoint.again",
         "half.txt",
@@ -222,28 +215,28 @@ def test_a_stop_at_either_rename_of_the_end_is_redone(toy, store, monkeypatch, l
     assert verify(result) == [] and sorted(one.name for one in result.path.iterdir()) == ["number.txt", "record.json"]
 
 
-def test_two_processes_on_one_stage_compute_once(store, tmp_path):
-    journal = tmp_path / "journal"
-    call = f"toy.slow, seconds=1, journal={str(journal)!r}"
-    pair = [start(store.root, call) for _ in range(2)]
-    said = [process.communicate()[0].splitlines() for process in pair]
-    assert [process.returncode for process in pair] == [0, 0]
-    assert said[0][-1] == said[1][-1]
-    assert journal.read_text().split() == ["began", "ended"]
+def test_two_processes_on_one_stage_compute_once(toy, store, tmp_path):
+    asked = {"seconds": 0.5, "journal": str(tmp_path / "journal")}
+    pair = [toy.fork(lambda: store(toy.slow, **asked).path, tmp_path / name) for name in "ab"]
+    assert [end_of(process) for process in pair] == [0, 0]
+    said = [(tmp_path / name).read_text().splitlines() for name in "ab"]
+    assert said[0][-1] == said[1][-1] == str(store(toy.slow, **asked).path)
+    assert (tmp_path / "journal").read_text().split() == ["began", "ended"]
     assert sum("another process computes it; waiting" in line for lines in said for line in lines) == 1
 
 
-def test_the_waiting_process_takes_over_from_a_killed_one_with_workers(store, tmp_path):
-    journal = tmp_path / "journal"
-    call = f"toy.crowd, journal={str(journal)!r}"
-    first = start(store.root, call, WEAKSEG_THREADS="2", OMP_NUM_THREADS="")
-    wait_for(lambda: list(store.root.glob("*/*.partial")))
-    time.sleep(0.3)  # its workers are at it
-    second = start(store.root, call, WEAKSEG_THREADS="2", OMP_NUM_THREADS="")
-    os.kill(first.pid, signal.SIGKILL)  # the head only: its workers must not keep the lock
-    assert second.communicate(timeout=30)[0].splitlines()[-1].startswith(str(store.root))
-    assert first.wait() == -signal.SIGKILL
-    assert journal.read_text().split() == ["ended", str(second.pid)]
+def test_the_waiting_process_takes_over_from_a_killed_one_with_workers(toy, store, tmp_path):
+    asked = {"journal": str(tmp_path / "journal")}
+    first = toy.fork(lambda: store(toy.crowd, **asked).path, tmp_path / "first", WEAKSEG_THREADS="2")
+    workers = psutil.Process(first).children
+    wait_for(lambda: len(workers()) == 2)
+    orphans = workers()
+    second = toy.fork(lambda: store(toy.crowd, **asked).path, tmp_path / "second", WEAKSEG_THREADS="2")
+    wait_for(lambda: "waiting" in (tmp_path / "second").read_text() if (tmp_path / "second").exists() else False)
+    os.kill(first, signal.SIGKILL)  # the head only: its workers must neither keep the lock nor live on
+    assert [end_of(first), end_of(second)] == [-signal.SIGKILL, 0]
+    assert (tmp_path / "journal").read_text().split() == ["ended", str(second)]
+    wait_for(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in orphans))
 
 
 def test_a_full_disk_is_one_line(toy, store):

@@ -44,7 +44,7 @@ def order_of(size: int, batch_size: int, epochs: int | None, steps: int | None, 
     """The order for `epochs` or `steps`. Raises ValueError for settings that cannot be trained with."""
     if size < 1 or batch_size < 1:
         raise ValueError(f"training: needs pictures and a batch size of 1 or more (got {size} and {batch_size})")
-    if (epochs is None) == (steps is None) or min(epochs or 1, steps or 1) < 1:
+    if (epochs is None) == (steps is None) or (steps if epochs is None else epochs) < 1:
         raise ValueError(f"training: give epochs or steps, one of the two (got epochs={epochs}, steps={steps})")
     batch = min(batch_size, size)
     if batch % machine.world():

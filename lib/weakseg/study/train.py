@@ -61,7 +61,7 @@ def fit(
             losses = loss_of(model, batch)
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        log.note(names, losses, _share_and_clip(model, clip))
+        log.note(names, losses, _share_and_clip(optimiser, clip))
         optimiser.step()
         step += 1
         if step % log_every == 0 or order.ends_epoch(step):
@@ -99,9 +99,10 @@ def _set_lr(optimiser: torch.optim.Optimizer, factor: float) -> float:
     return optimiser.param_groups[0]["lr"]
 
 
-def _share_and_clip(model: nn.Module, clip: float | None) -> Tensor:
+def _share_and_clip(optimiser: torch.optim.Optimizer, clip: float | None) -> Tensor:
     """Averages gradients over the processes, then clips them; returns their norm before that (nothing waits)."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # The optimiser's parameters alone: in others, gradients pile up that nobody uses or clears.
+    parameters = [one for group in optimiser.param_groups for one in group["params"] if one.requires_grad]
     if machine.world() > 1:
         _average(parameters)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]

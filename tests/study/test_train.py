@@ -1,0 +1,326 @@
+"""Training: the same bytes after a kill, the same samples for any worker count, and what stops it."""
+
+import math
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from weakseg.study import checkpoint
+from weakseg.study.samples import draw_of, order_of
+from weakseg.study.stages import Store
+from weakseg.study.train import constant, fit, load_model, one_cycle, poly, save_model, steps_down
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    monkeypatch.syspath_prepend(HERE)
+    import engine_stages
+
+    return engine_stages
+
+
+def settings(out: Path, **more) -> dict:
+    return {"out": out, "seed": 0, "epochs": 2, "batch_size": 8, "log_every": 3} | more
+
+
+def sgd(model: nn.Module, lr: float = 0.1) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr, momentum=0.9)
+
+
+def run(root: Path, call: str, **environment: str) -> subprocess.Popen:
+    script = f"import engine_stages as toy\nfrom weakseg.study.stages import Store\nStore({str(root)!r})({call})"
+    variables = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.Popen([sys.executable, "-c", script], env=variables, start_new_session=True)
+
+
+# ---------------------------------------------------------------- kills
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(toy, tmp_path):
+    call = {"classifier": toy.Classifier(epochs=10), "seed": 1, "pause": 0.003}
+    whole = Store(tmp_path / "whole")(toy.train_points, **call)
+    store = Store(tmp_path / "killed")
+    folder = store.folder(store.plan(toy.train_points, **call))
+    saved = folder.with_name(f"{folder.name}.partial") / "checkpoint.pt"
+    for minimum in (5, 30):  # steps: in the first epochs, then further on from the first kill
+        process = run(store.root, "toy.train_points, classifier=toy.Classifier(epochs=10), seed=1, pause=0.003")
+        while not saved.exists() or torch.load(saved, weights_only=True)["step"] < minimum:
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not folder.exists()
+    again = store(toy.train_points, **call)
+    for name in ("model.safetensors", "log.csv"):
+        assert (again / name).read_bytes() == (whole / name).read_bytes()
+    assert sorted(path.name for path in again.path.iterdir()) == ["log.csv", "model.safetensors", "record.json"]
+
+
+@pytest.mark.parametrize("stop_at", [3, 6, 7, 11])
+def test_stopped_at_a_step_and_resumed_in_process(toy, tmp_path, stop_at):
+    def train_once(out, loss_of):
+        model = toy.network()
+        optimiser = torch.optim.AdamW(
+            [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[4].parameters()}], 0.01
+        )
+        more = {"epochs": None, "steps": 17, "checkpoint_seconds": 0.0}
+        return model, fit(model, toy.Points(), loss_of, optimiser, **settings(out, **more))
+
+    def stopping(model, batch):
+        stopping.calls += 1
+        if stopping.calls > stop_at:
+            raise KeyboardInterrupt
+        return toy.loss_of(model, batch)
+
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+    model, log = train_once(tmp_path / "whole", toy.loss_of)
+    stopping.calls = 0
+    with pytest.raises(KeyboardInterrupt):
+        train_once(tmp_path / "stopped", stopping)
+    resumed, log_again = train_once(tmp_path / "stopped", toy.loss_of)
+    pd.testing.assert_frame_equal(log, log_again, check_exact=True)
+    for left, right in zip(model.state_dict().values(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_a_checkpoint_of_another_training_is_refused(toy, tmp_path):
+    def interrupted(model, batch):
+        if (tmp_path / "checkpoint.pt").exists():
+            raise KeyboardInterrupt
+        return toy.loss_of(model, batch)
+
+    model = toy.network()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, toy.Points(), interrupted, sgd(model), **settings(tmp_path, checkpoint_seconds=0.0))
+    with pytest.raises(ValueError, match=r"checkpoint.pt: is of another training .* delete it to start anew"):
+        fit(model, toy.Points(), toy.loss_of, sgd(model), **settings(tmp_path, seed=5))
+
+
+# ---------------------------------------------------------------- what it computes
+
+
+def test_it_is_plain_sgd_with_the_schedule(toy, tmp_path):
+    model, twin = toy.network(dropout=0.0), toy.network(dropout=0.0)
+    log = fit(model, toy.Points(), toy.loss_of, sgd(model), **settings(tmp_path, log_every=1, lr_at=poly(0.9)))
+    optimiser, twin_losses = sgd(twin), []
+    twin.train()
+    points, order = toy.Points(), order_of(53, 8, 2, None, 0)
+    for step, keys in enumerate(order.samples(0)):
+        optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / 12) ** 0.9
+        samples = [points[key] for key in keys]
+        loss = toy.loss_of(twin, {name: torch.stack([one[name] for one in samples]) for name in "xy"})["loss"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        twin_losses.append(loss.item())
+    assert list(log.columns) == ["step", "epoch", "lr", "loss", "accuracy", "gradient_norm"]
+    assert log["loss"].tolist() == twin_losses
+    assert log["epoch"].tolist() == [0] * 6 + [1] * 6 and log["step"].tolist() == list(range(1, 13))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+    assert not model.training and not (tmp_path / "checkpoint.pt").exists()
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "log.csv"), log)
+
+
+def test_rows_are_means_between_log_steps_and_at_the_end_of_an_epoch(toy, tmp_path):
+    model, other = toy.network(), toy.network()
+    (tmp_path / "a").mkdir()
+    each = fit(model, toy.Points(), toy.loss_of, sgd(model), **settings(tmp_path, log_every=1))
+    some = fit(other, toy.Points(), toy.loss_of, sgd(other), **settings(tmp_path / "a", log_every=4))
+    assert some["step"].tolist() == [4, 6, 8, 12]
+    assert some["loss"].tolist() == pytest.approx(
+        [each["loss"][a:b].mean() for a, b in ((0, 4), (4, 6), (6, 8), (8, 12))]
+    )
+
+
+def test_clip_bounds_the_gradient_and_logs_what_it_was(toy, tmp_path):
+    model = toy.network(dropout=0.0)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    more = {"epochs": None, "steps": 1, "clip": 1e-3}
+    log = fit(model, toy.Points(), toy.loss_of, torch.optim.SGD(model.parameters(), 1.0), **settings(tmp_path, **more))
+    moved = torch.cat([(now - then).flatten() for now, then in zip(model.parameters(), before, strict=True)])
+    assert moved.norm().item() == pytest.approx(1e-3, rel=1e-3) and log["gradient_norm"][0] > 0.01
+
+
+def test_workers_change_nothing(toy, tmp_path):
+    models = []
+    for workers in (0, 2):
+        models.append(toy.network())
+        (tmp_path / str(workers)).mkdir()
+        fit(
+            models[-1], toy.Points(), toy.loss_of, sgd(models[-1]), **settings(tmp_path / str(workers), workers=workers)
+        )
+    assert (tmp_path / "0/log.csv").read_bytes() == (tmp_path / "2/log.csv").read_bytes()
+    pairs = zip(models[0].state_dict().values(), models[1].state_dict().values(), strict=True)
+    assert all(torch.equal(left, right) for left, right in pairs)
+
+
+def test_an_epoch_sees_every_sample_once_but_for_the_incomplete_batch():
+    order = order_of(10, 4, 3, None, seed=7)
+    batches = list(order.samples(0))
+    assert [len(batch) for batch in batches] == [4] * 6
+    epochs = [[index for batch in batches[2 * e : 2 * e + 2] for index, _ in batch] for e in range(3)]
+    assert all(len(set(epoch)) == 8 for epoch in epochs) and epochs[0] != epochs[1]
+    assert list(order.samples(3)) == batches[3:]
+    small = order_of(3, 8, None, 2, seed=7)
+    assert [sorted(index for index, _ in batch) for batch in small.samples(0)] == [[0, 1, 2]] * 2
+
+
+def test_draws_differ_by_seed_epoch_and_index_and_are_golden():
+    draws = {draw_of(seed, epoch, index) for seed in range(4) for epoch in range(4) for index in range(50)}
+    assert len(draws) == 800
+    assert draw_of(0, 0, 0) == 15793235383387715774
+
+
+def test_bf16_trains_and_keeps_fp32_weights(toy, tmp_path):
+    model = toy.network()
+    log = fit(model, toy.Points(), toy.loss_of, sgd(model), **settings(tmp_path, epochs=12, precision="bf16"))
+    assert log["loss"].iloc[-1] < log["loss"].iloc[0] and {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_two_processes_repeat_one(toy, tmp_path):
+    """Tolerance: 1e-5 relative on losses, 1e-5 absolute on weights (means of halves instead of one mean, in fp32)."""
+    alone = Store(tmp_path / "alone")(toy.train_shared, seed=3)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    torchrun = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    store = Store(tmp_path / "together")
+    pair = [
+        run(store.root, "toy.train_shared, seed=3", RANK=str(rank), LOCAL_RANK=str(rank), **torchrun) for rank in (0, 1)
+    ]
+    assert [process.wait(timeout=60) for process in pair] == [0, 0]
+    together = store.folder(store.plan(toy.train_shared, seed=3))
+    assert (together / "record.json").is_file()
+    left, right = pd.read_csv(alone / "log.csv"), pd.read_csv(together / "log.csv")
+    np.testing.assert_allclose(left.to_numpy(), right.to_numpy(), rtol=1e-5)
+    weights, others = load_file(alone / "model.safetensors"), load_file(together / "model.safetensors")
+    assert all(torch.allclose(weights[name], others[name], atol=1e-5, rtol=0) for name in weights)
+
+
+# ---------------------------------------------------------------- what stops it
+
+
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+def test_what_is_not_finite_stops_with_the_names_of_its_pictures(toy, tmp_path, broken):
+    def loss_of(model, batch):
+        loss_of.step += 1
+        losses = toy.loss_of(model, batch)
+        if loss_of.step == 5:
+            zero = 0 * losses["loss"]
+            losses["loss"] = losses["loss"] + (zero / zero if broken == "loss" else torch.sqrt(zero))
+        return losses
+
+    loss_of.step = 0
+    model = toy.network()
+    with pytest.raises(FloatingPointError) as caught:
+        fit(model, toy.Points(), loss_of, sgd(model), **settings(tmp_path, log_every=6))
+    names = [f"point{index}" for index, _ in list(order_of(53, 8, 2, None, 0).samples(0))[4]]
+    said = re.fullmatch(
+        r"training: loss (\S+), gradient norm nan at step 5 with pictures (.*); look at .*", str(caught.value)
+    )
+    assert said[2].split(", ") == names and math.isnan(float(said[1])) == (broken == "loss")
+    assert not (tmp_path / "log.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"epochs": None}, "give epochs or steps, one of the two (got epochs=None, steps=None)"),
+        ({"steps": 3}, "give epochs or steps, one of the two (got epochs=2, steps=3)"),
+        ({"epochs": 0}, "give epochs or steps, one of the two (got epochs=0, steps=None)"),
+        ({"batch_size": 0}, "needs pictures and a batch size of 1 or more (got 53 and 0)"),
+        ({"precision": "fp16"}, "precision must be 'fp32' or 'bf16' (got 'fp16')"),
+    ],
+)
+def test_impossible_settings_are_one_line(toy, tmp_path, more, said):
+    model = toy.network()
+    with pytest.raises(ValueError) as caught:
+        fit(model, toy.Points(), toy.loss_of, sgd(model), **settings(tmp_path, **more))
+    assert str(caught.value) == f"training: {said}"
+
+
+def test_samples_without_names_are_refused(toy, tmp_path):
+    class Nameless(toy.Points):
+        def __getitem__(self, key):
+            return {name: value for name, value in super().__getitem__(key).items() if name != "name"}
+
+    model = toy.network()
+    with pytest.raises(ValueError, match=r"Nameless must give each sample's 'name' \(got \['x', 'y'\]\)"):
+        fit(model, Nameless(), toy.loss_of, sgd(model), **settings(tmp_path))
+
+
+# ---------------------------------------------------------------- schedules, weights
+
+
+def test_schedules_by_hand():
+    assert [poly(0.9)(x) for x in (0.0, 0.5)] == [1.0, pytest.approx(0.535886731)]
+    assert constant()(0.7) == 1.0
+    assert [steps_down([(0.5, 0.1), (0.8, 0.01)])(x) for x in (0, 0.49, 0.5, 0.79, 0.8, 0.99)] == [
+        1,
+        1,
+        0.1,
+        0.1,
+        0.01,
+        0.01,
+    ]
+    assert [one_cycle(0.3)(x) for x in (0.0, 0.15, 0.3, 0.65)] == pytest.approx([0.04, 0.52, 1.0, 0.500002])
+    assert one_cycle(0.3)(1.0) == pytest.approx(4e-6)
+
+
+def test_weights_travel_and_a_wrong_network_is_one_line(toy, tmp_path):
+    model, other = toy.network(), toy.network()
+    nn.init.constant_(model[0].weight, 2.0)
+    model.to(memory_format=torch.channels_last)
+    save_model(model, tmp_path / "deep/model.safetensors")
+    assert load_model(other, tmp_path / "deep/model.safetensors") is other and (other[0].weight == 2).all()
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["model.safetensors"]
+    with pytest.raises(ValueError) as caught:
+        load_model(nn.Sequential(nn.Linear(3, 3)), tmp_path / "deep/model.safetensors")
+    said = str(caught.value)
+    assert "\n" not in said and said.startswith(
+        f"{tmp_path / 'deep/model.safetensors'}: not the weights of this Sequential"
+    )
+    with pytest.raises(FileNotFoundError, match="no such weights file"):
+        load_model(model, tmp_path / "none.safetensors")
+    (tmp_path / "torn.safetensors").write_bytes((tmp_path / "deep/model.safetensors").read_bytes()[:50])
+    with pytest.raises(ValueError, match="not the weights"):
+        load_model(model, tmp_path / "torn.safetensors")
+
+
+def test_the_device_is_not_waited_for_between_log_steps(toy, tmp_path, monkeypatch):
+    """Only Log.flush reads values: a loss tensor's item() or cpu() in between would stall a GPU every step."""
+    reads = []
+    for name in ("item", "cpu", "tolist", "__float__", "__bool__"):
+        real = getattr(torch.Tensor, name)
+        monkeypatch.setattr(
+            torch.Tensor, name, lambda self, *a, real=real, **k: (reads.append(1), real(self, *a, **k))[1]
+        )
+    flushes = []
+    real_flush = checkpoint.Log.flush
+
+    def flush(log, *arguments):
+        outside = len(reads)
+        note = real_flush(log, *arguments)
+        flushes.append(outside)
+        reads.clear()
+        return note
+
+    monkeypatch.setattr(checkpoint.Log, "flush", flush)
+    model = toy.network()
+    fit(model, toy.Points(), toy.loss_of, sgd(model), **settings(tmp_path))
+    assert flushes == [1, 0, 0, 0]  # the one: DataLoader draws its workers' seed, once and on the CPU
