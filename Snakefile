@@ -7,6 +7,7 @@
 # changed parameter or function makes it run and a changed file time does not. The driver that each rule calls is safe
 # on its own: it checks params first, renames what succeeded, and lets one process compute while others wait.
 
+import os
 import sys
 
 from weakseg.study import plan, records, status
@@ -15,10 +16,17 @@ PROFILE = str(config.get("profile", "demo"))
 SEEDS = str(config.get("seeds", ""))
 PAPERS = str(config.get("papers", "")).split()
 SEEDED = ["--seeds", SEEDS] if SEEDS else []
+
+
+def local(path):
+    """A path as the rules know it: relative, for braces in the folders above would be wildcards."""
+    return os.path.relpath(path)
+
+
 try:
     RUNS = plan.runs(PROFILE, PAPERS, plan.overrides_of(SEEDS, []))
-    MARKS = {str(run): str(status.awaited(run)) for run in RUNS}
-    REPORT = str(status.report_mark(PROFILE, RUNS))
+    MARKS = {str(run): local(status.awaited(run)) for run in RUNS}
+    REPORT = local(status.report_mark(PROFILE, RUNS))
 except (ValueError, FileNotFoundError) as error:
     sys.exit(f"weakseg: {error}")
 
@@ -62,7 +70,7 @@ rule report:
         python=sys.executable,
         profile=PROFILE,
         papers=list(dict.fromkeys(run.paper for run in RUNS)),
-        older=str(status.places.outputs() / PROFILE),
+        older=os.path.dirname(REPORT),
     localrule: True
     shell:
         "find {params.older:q} -maxdepth 1 -name '.report.*.done' -delete;"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import nbformat
 import psutil
-import pytest
 
 RUN = ("weakseg.study.run", "tiny")
 
@@ -107,18 +106,18 @@ for name in ["fig1", "fig1.b"]:
 # ---------------------------------------------------------------- refused before anything runs
 
 
-@pytest.mark.parametrize(
-    ("params", "line"),
-    [
-        ("profile: toy\nseeds: [0]\nsum: {frist: 3}\n", "toy/tiny.yaml: sum.frist: unknown key; did you mean 'first'?"),
-        ("profile: toy\nseeds: [0]\nsum: {first: three}\n", "toy/tiny.yaml: sum.first: "),
-        ("profile: demo\nseeds: [0]\nsum: {}\n", "toy/tiny.yaml: profile: must be 'toy'"),
-    ],
-)
-def test_bad_params_are_refused_in_one_line(study, params, line):
-    study.params(params)
-    code, said = study.run("sums")
-    assert code == 2 and line in said and len(said.splitlines()) == 1
+BAD = {
+    "profile: toy\nseeds: [0]\nsum: {frist: 3}\n": "toy/tiny.yaml: sum.frist: unknown key; did you mean 'first'?",
+    "profile: toy\nseeds: [0]\nsum: {first: three}\n": "toy/tiny.yaml: sum.first: ",
+    "profile: demo\nseeds: [0]\nsum: {}\n": "toy/tiny.yaml: profile: must be 'toy'",
+}
+
+
+def test_bad_params_are_refused_in_one_line(study):
+    for params, line in BAD.items():
+        study.params(params)
+        code, said = study.run("sums")
+        assert code == 2 and line in said and len(said.splitlines()) == 1
     assert not study.out.exists()
 
 
@@ -145,27 +144,27 @@ def test_unknown_names_and_options_are_refused_in_one_line(study):
 # ---------------------------------------------------------------- failures
 
 
-@pytest.mark.parametrize(
-    ("cell", "reason"),
-    [
-        ("raise KeyError('cat')", "cell 3: KeyError: 'cat'"),
-        ("import sys; sys.exit()", "cell 3: ended the run before the last cell"),
-        ("import sys; sys.exit(3)", "cell 3: SystemExit: 3"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "cell 3: the kernel was killed"),
-    ],
-)
-def test_a_failed_run_is_named_and_kept_beside_the_last_good_one(study, cell, reason):
+FAILURES = {
+    "raise KeyError('cat')": "cell 3: KeyError: 'cat'",
+    "import sys; sys.exit()": "cell 3: ended the run before the last cell",
+    "import sys; sys.exit(3)": "cell 3: SystemExit: 3",
+    "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": "cell 3: the kernel was killed",
+}
+
+
+def test_a_failed_run_is_named_and_kept_beside_the_last_good_one(study):
     assert study.run("sums")[0] == 0
     good, kept = (study.out / "sums.ipynb").read_bytes(), record(study)
-    study.notebook("sums", "print('before')", cell, "print('after')")
-    code, said = study.run("sums")
-    assert code == 1
-    assert f"weakseg: toy/tiny/sums failed: {reason}" in said.splitlines()[-1]
-    assert (study.out / "sums.ipynb").read_bytes() == good and record(study) == kept
-    failed = nbformat.read(study.out / "sums.failed.ipynb", as_version=4)
-    assert reason in failed.cells[0].source and "before" in str(failed) and "after\\n" not in str(failed)
-    assert not list((study.out / "records").glob("*.done"))
-    assert f"its last run failed: {reason}" in why(study)
+    for cell, reason in FAILURES.items():
+        study.notebook("sums", "print('before')", cell, "print('after')")
+        code, said = study.run("sums")
+        assert code == 1
+        assert f"weakseg: toy/tiny/sums failed: {reason}" in said.splitlines()[-1]
+        assert (study.out / "sums.ipynb").read_bytes() == good and record(study) == kept
+        failed = nbformat.read(study.out / "sums.failed.ipynb", as_version=4)
+        assert reason in failed.cells[0].source and "before" in str(failed) and "after\\n" not in str(failed)
+        assert not list((study.out / "records").glob("*.done"))
+        assert f"its last run failed: {reason}" in why(study)
 
 
 def test_a_success_takes_the_failed_notebook_away(study):

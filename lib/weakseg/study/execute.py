@@ -19,12 +19,11 @@ import nbformat
 import papermill
 import psutil
 from nbclient.exceptions import DeadKernelError
+from traitlets.config import Config
+
+from weakseg.study.plan import NotebookFailed
 
 QUIET = {"TQDM_DISABLE": "1", "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-
-
-class NotebookFailed(Exception):
-    """A notebook did not run to its end; the message names the cell and the error in one line."""
 
 
 class Stopped(SystemExit):
@@ -45,7 +44,7 @@ class Watch:
         if cell.cell_type == "markdown":
             headings = [line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")]
             self.heading = (headings or [self.heading])[-1]
-        elif cell.source.strip():
+        elif cell.source.strip() and not {"parameters", "injected-parameters"} & {*cell.metadata.get("tags", [])}:
             self.number = cell_index + 1 - self.injected  # as in the clean notebook
             opening = cell.source.strip().splitlines()[0]
             self.say(f"{self.title} cell {self.number}: {self.heading} | {opening}"[:118])
@@ -70,8 +69,8 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], title: str, 
     """
     watch = Watch(title, say)
     try:
-        with _kernel_of_this_interpreter(), _stoppable():
-            notebook = _papermill(source, target, parameters, watch)
+        with _kernel_of_this_interpreter() as transport, _stoppable():
+            notebook = _papermill(source, target, parameters, watch, transport)
         if left := watch.unfinished(notebook):
             raise NotebookFailed(f"cell {left[0]}: ended the run before the last cell (sys.exit?)")
     except (Exception, Stopped) as error:
@@ -96,7 +95,9 @@ def _reason(error: BaseException, watch: Watch) -> str:
     return f"cell {watch.number}: {' '.join(what.split())[:300]}"
 
 
-def _papermill(source: Path, target: Path, parameters: dict[str, Any], watch: Watch) -> nbformat.NotebookNode:
+def _papermill(
+    source: Path, target: Path, parameters: dict[str, Any], watch: Watch, transport: str
+) -> nbformat.NotebookNode:
     # papermill fills {fields} in paths from the parameters; a folder name may hold braces of its own.
     plain = [str(path).replace("{", "{{").replace("}", "}}") for path in (source, target)]
     return papermill.execute_notebook(
@@ -107,6 +108,7 @@ def _papermill(source: Path, target: Path, parameters: dict[str, Any], watch: Wa
         cwd=source.parent,
         progress_bar=False,
         start_timeout=300,
+        config=Config(KernelManager={"transport": transport}),
         on_cell_start=watch.started,
         on_cell_executed=watch.executed,
     )
@@ -124,16 +126,19 @@ def _put_on_top(target: Path, source: Path, reason: str) -> None:
 
 
 @contextlib.contextmanager
-def _kernel_of_this_interpreter() -> Iterator[None]:
-    """Lets "python3" mean sys.executable, whatever kernels are installed; nothing outlives the run."""
+def _kernel_of_this_interpreter() -> Iterator[str]:
+    """Lets "python3" mean sys.executable, whatever kernels are installed; nothing outlives the run.
+
+    Gives the transport: sockets in a private folder, which other users cannot reach, where its path is short enough.
+    """
     with tempfile.TemporaryDirectory(prefix="weakseg-kernel-") as folder:
         spec = Path(folder) / "kernels" / "python3" / "kernel.json"
         spec.parent.mkdir(parents=True)
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         spec.write_text(json.dumps({"argv": command, "display_name": "Python 3", "language": "python"}))
         paths = [folder, *filter(None, [os.environ.get("JUPYTER_PATH")])]
-        with environment(JUPYTER_PATH=os.pathsep.join(paths), **QUIET):
-            yield
+        with environment(JUPYTER_PATH=os.pathsep.join(paths), JUPYTER_RUNTIME_DIR=folder, **QUIET):
+            yield "ipc" if len(folder) < 50 else "tcp"
 
 
 @contextlib.contextmanager

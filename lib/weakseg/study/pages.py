@@ -44,7 +44,9 @@ def write(notebook: Path, page: Path, title: str) -> None:
 
 def _cell(cell: nbformat.NotebookNode) -> str:
     if cell.cell_type == "markdown":
-        return _without_scripts(MarkdownWithMath(renderer=_Renderer(escape=False, exclude_anchor_links=True)).render(cell.source))
+        return _without_scripts(
+            MarkdownWithMath(renderer=_Renderer(escape=False, exclude_anchor_links=True)).render(cell.source)
+        )
     if cell.cell_type != "code" or not cell.source.strip():
         return ""
     code = Highlight2HTML(pygments_lexer="python")(cell.source)
@@ -68,7 +70,9 @@ def _data(data: dict[str, Any]) -> str:
     if "text/html" in data:
         return _without_scripts(data["text/html"])
     if "text/markdown" in data:
-        return MarkdownWithMath(renderer=_Renderer(escape=False, exclude_anchor_links=True)).render(data["text/markdown"])
+        return MarkdownWithMath(renderer=_Renderer(escape=False, exclude_anchor_links=True)).render(
+            data["text/markdown"]
+        )
     return f"<pre>{html.escape(data.get('text/plain', ''))}</pre>"
 
 

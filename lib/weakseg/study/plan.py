@@ -27,6 +27,10 @@ NEEDS = {"figures": ("ablations", "baselines")}
 """Notebooks that read what other notebooks of the same paper made."""
 
 
+class NotebookFailed(Exception):
+    """A notebook did not run to its end; the message names the cell and the error in one line."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One notebook of one paper at one profile, with what the command line lays over the params file."""

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from weakseg.study import cards, places, records
 from weakseg.study.params import Group, canonical, load
-from weakseg.study.plan import Run, key_of, overrides_of, parameter_names, parts
+from weakseg.study.plan import NotebookFailed, Run, key_of, overrides_of, parameter_names, parts
 
 
 def run_notebook(run: Run, say: Callable[[str], None] = print, again: bool = False, jobs: int = 1) -> bool:
@@ -104,7 +104,7 @@ def share_of_cores(jobs: int) -> Iterator[None]:
 
 
 def _compute(run: Run, parameters: dict[str, Any], known: dict, say: Callable[[str], None]) -> None:
-    from weakseg.study.execute import NotebookFailed, PeakMemory, environment, execute
+    from weakseg.study.execute import PeakMemory, environment, execute
 
     partial = run.folder / f".{run.notebook}.running.ipynb"
     began, started = datetime.now(UTC), time.monotonic()
@@ -172,8 +172,6 @@ def _say(line: str) -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """0 when the results are current at the end, 1 when a cell failed, 2 for bad input."""
-    from weakseg.study.execute import NotebookFailed
-
     given = _arguments(words)
     try:
         run = Run(given.paper, given.notebook, given.profile, overrides_of(given.seeds, given.set))
