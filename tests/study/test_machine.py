@@ -143,3 +143,10 @@ def test_alone_there_is_one_process(monkeypatch):
     assert (machine.rank(), machine.world(), machine.from_first("x")) == (0, 1, "x")
     monkeypatch.setenv("RANK", "3")  # a batch system's leftover without torchrun's WORLD_SIZE
     assert machine.rank() == 0
+
+
+@pytest.mark.skipif(machine.sys.platform != "linux", reason="elsewhere workers are always started afresh")
+def test_beside_a_gpu_workers_come_from_a_clean_server(two_cores, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    assert machine._context().get_start_method() == "forkserver"
+    assert parallel(abs, range(-8, 0)) == [8, 7, 6, 5, 4, 3, 2, 1]
