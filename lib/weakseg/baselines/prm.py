@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -86,13 +87,11 @@ class PeakNet(nn.Module):
         return self.head(self.backbone(pictures)[-1])
 
 
-def build_prm(prm: PrmParams, classes: int, pretrained: bool = True) -> PeakNet:
-    """The network of `prm`; without `pretrained` its weights are random (to be loaded from a finished run)."""
+def build_prm(prm: PrmParams, classes: int, weights: str | None = None) -> PeakNet:
+    """The network of `prm`; `weights` (a file or "torchvision") for its backbone, random ones without."""
     norm = backbones.norm_kept(prm.backbone, prm.weights, prm.frozen_norm)
-    weights = prm.weights if pretrained else None
-    return PeakNet(
-        backbones.build(prm.backbone, weights=weights, output_stride=prm.output_stride, frozen_norm=norm), classes
-    )
+    backbone = backbones.build(prm.backbone, weights=weights, output_stride=prm.output_stride, frozen_norm=norm)
+    return PeakNet(backbone, classes)
 
 
 class TagSamples:
@@ -119,15 +118,23 @@ def peak_loss(window: int, model: PeakNet, batch: dict) -> dict[str, Tensor]:
 
 
 def train_prm(
-    out: Path, *, pictures: Artifact, init: Artifact | None = None, data: DataParams, prm: PrmParams, seed: int
+    out: Path,
+    *,
+    pictures: Artifact,
+    weights: Artifact | None = None,
+    init: Artifact | None = None,
+    data: DataParams,
+    prm: PrmParams,
+    seed: int,
 ) -> None:
     """Stage: trains on the tags of the training pictures; writes model.safetensors and log.csv.
 
-    init: a run whose model.safetensors holds the same backbone, to start from where no pretrained weights exist.
+    weights: the file that prm.weights names (see nets.backbones.weights_input). init: a run whose model.safetensors
+    holds the same backbone, to start from where no pretrained weights exist.
     """
     torch.manual_seed(seed)
     view = TagView(open_set(pictures, data, "trainaug"))
-    model = build_prm(prm, len(view.classes))
+    model = build_prm(prm, len(view.classes), str(weights.path) if weights else prm.weights)
     if init is not None:
         load_backbone(model.backbone, init / "model.safetensors")
     groups = [
@@ -154,7 +161,7 @@ def predict_prm(
 ) -> None:
     """Stage: writes instances/<name>.npz for every picture of the split; classes are predicted, no tag is read."""
     view = TagView(open_set(pictures, data, split))
-    net = build_prm(prm, len(view.classes), pretrained=False)
+    net = build_prm(prm, len(view.classes))
     train.load_model(net, model / "model.safetensors")
     twin = peaks.for_back_propagation(net).to(device())
     images = (square(view.image(index), prm.side) for index in range(len(view)))
@@ -233,7 +240,7 @@ def suppress(masks: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndar
     A mask goes when its IoU with a kept one of higher score reaches the threshold. (The released code also adds the
     responses of suppressed peaks to the survivor's; that changes the picture of the response, not the mask.)
     """
-    flat = masks.reshape(len(masks), -1).astype(np.float32)
+    flat = masks.reshape(len(masks), math.prod(masks.shape[1:])).astype(np.float32)
     both = flat @ flat.T
     area = flat.sum(axis=1)
     iou = both / np.maximum(area[:, None] + area[None] - both, 1)
@@ -252,6 +259,7 @@ def instances(
     The training depends on neither proposals nor retrieval, so its key does not either.
     """
     trained = prm.model_copy(update={"proposals": ProposalParams(), "retrieval": RetrievalParams()})
-    model = store(train_prm, pictures=pictures, init=init, data=data, prm=trained, seed=seed)
+    weights = backbones.weights_input(prm.weights, prm.backbone)
+    model = store(train_prm, pictures=pictures, weights=weights, init=init, data=data, prm=trained, seed=seed)
     proposals = store(propose, pictures=pictures, data=data, split=split, proposals=prm.proposals)
     return store(predict_prm, model=model, proposals=proposals, pictures=pictures, data=data, prm=prm, split=split)

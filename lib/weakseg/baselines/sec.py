@@ -17,7 +17,7 @@ from weakseg.baselines.sec_losses import NO_CUE, constrain_loss, crf_targets, ex
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
 from weakseg.nets import augment
-from weakseg.nets.classifier import CamClassifier, ClassifierParams, build_classifier
+from weakseg.nets.classifier import CamClassifier, ClassifierParams, load_classifier
 from weakseg.nets.deeplab import DeeplabParams, LabellingParams, build_deeplab, predict_deeplab
 from weakseg.nets.final import load_backbone, optimiser
 from weakseg.ops.cam import CamParams, grid_size, multi_scale
@@ -112,9 +112,7 @@ def sec_cues(
     model: the trained tag classifier. Reads photos and tags only.
     """
     view = TagView(open_set(pictures, data, "trainaug"))
-    net = build_classifier(classifier, len(view.classes), pretrained=False)
-    train.load_model(net, model / "model.safetensors")
-    net.to(device()).eval().requires_grad_(False)
+    net = load_classifier(model, classifier, len(view.classes)).requires_grad_(False)
     images = (square(view.image(index), side) for index in range(len(view)))
     for positions, batch in augment.same_size_batches(images, classifier.batch_size):
         batch = batch.to(device())
