@@ -4,6 +4,7 @@ import pytest
 
 from weakseg.data.menagerie import MenagerieParams
 from weakseg.data.sets import DataParams, pictures
+from weakseg.data.voc import VocSet
 from weakseg.study.stages import Store
 
 
@@ -25,3 +26,14 @@ def drawn(tmp_path_factory):
     )
     data = DataParams(menagerie=few)
     return store, pictures(store, data), data
+
+
+@pytest.fixture
+def blind(tmp_path, monkeypatch):
+    """An empty store, and from here on reading any mask is an error."""
+
+    def refuse(self, kind, index):
+        raise AssertionError(f"a weakly supervised stage opened Segmentation{kind} of {self.names[index]}")
+
+    monkeypatch.setattr(VocSet, "_mask", refuse)
+    return Store(tmp_path / "blind")

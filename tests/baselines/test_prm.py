@@ -120,3 +120,8 @@ def test_a_changed_retrieval_does_not_train_again(drawn):
     prm.instances(store, pictures=pictures, init=None, data=data, prm=other, split="val", seed=0)
     assert {path.parent.name for path in store.root.glob("prm.train_prm/*/model.safetensors")} == before
     assert len(list(store.root.glob("prm.predict_prm/*/record.json"))) == 2
+
+
+def test_no_mask_is_opened(drawn, blind):
+    _, pictures, data = drawn
+    prm.instances(blind, pictures=pictures, init=None, data=data, prm=TINY, split="val", seed=0)

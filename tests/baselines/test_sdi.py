@@ -90,3 +90,10 @@ def test_the_stage_on_drawn_pictures(drawn):
 def test_a_box_outside_the_picture_names_the_trouble():
     with pytest.raises(ValueError, match="holds no pixel"):
         sdi.agreed_mask(scene()[0], (90, 90, 99, 99), np.zeros((0, 80, 80), bool), SdiParams())
+
+
+def test_no_mask_is_opened(drawn, blind):
+    _, pictures, data = drawn
+    with pytest.raises(AssertionError, match="opened Segmentation"):
+        open_set(pictures, data, "trainaug").instances(0)
+    sdi.pseudo_labels(blind, pictures=pictures, data=data, sdi=SdiParams())

@@ -156,24 +156,22 @@ def test_saliency_is_the_gradient_of_all_scores():
     assert steep[0, 1, 2].item() == pytest.approx(max(slopes), rel=1e-3)
 
 
+SMALL = SecParams(
+    net=DeeplabParams(backbone="tiny", head="largefov", channels=16, training=Optimisation(epochs=2, batch_size=4)),
+    side=None,
+)
+
+
+def run(store, pictures, data):
+    """The tiny classifier and, from it, SEC's label maps of the val pictures."""
+    model = store(train_classifier, pictures=pictures, data=data, classifier=CLASSIFIER, seed=0)
+    inputs = {"pictures": pictures, "model": model, "init": model, "data": data}
+    return sec.label_maps(store, classifier=CLASSIFIER, sec=SMALL, split="val", seed=0, **inputs)
+
+
 def test_stages_on_drawn_pictures(drawn):
     store, pictures, data = drawn
-    model = store(train_classifier, pictures=pictures, data=data, classifier=CLASSIFIER, seed=0)
-    params = SecParams(
-        net=DeeplabParams(backbone="tiny", head="largefov", channels=16, training=Optimisation(epochs=2, batch_size=4)),
-        side=None,
-    )
-    artifact = sec.label_maps(
-        store,
-        pictures=pictures,
-        model=model,
-        classifier=CLASSIFIER,
-        init=model,
-        data=data,
-        sec=params,
-        split="val",
-        seed=0,
-    )
+    artifact = run(store, pictures, data)
     view = open_set(pictures, data, "val")
     for index, name in enumerate(view.names):
         label_map = load_labels(artifact / "semantic", name)
@@ -183,3 +181,8 @@ def test_stages_on_drawn_pictures(drawn):
     for index, name in enumerate(train_view.names):
         tagged = {box.label + 1 for box in train_view.objects(index)}
         assert set(np.unique(load_labels(cues, name))) <= {0, 255, *tagged}
+
+
+def test_no_mask_is_opened(drawn, blind):
+    _, pictures, data = drawn
+    run(blind, pictures, data)
