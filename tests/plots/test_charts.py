@@ -54,3 +54,9 @@ def test_a_ranked_curve_is_that_of_the_metric():
     np.testing.assert_allclose(precision, [1, 1, 2 / 3])
     assert ap == pytest.approx(100)
     assert charts.ranked_curve(evidence, label=0)[2] == 0
+
+
+def test_a_histogram_counts_every_picture_and_marks_the_median():
+    axes = charts.histogram([0, 5, 55, 95, 100], "IoU (%)", "t").axes[0]
+    assert [bar.get_height() for bar in axes.patches] == [2, 0, 0, 0, 0, 1, 0, 0, 0, 2]
+    assert set(axes.lines[0].get_xdata()) == {55}

@@ -86,6 +86,17 @@ def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray, float]],
     return finished(figure, title)
 
 
+@style()
+def histogram(values: Sequence[float], name: str, title: str) -> Figure:
+    """How many pictures have which value in percent (ten bars from 0 to 100); the median is marked."""
+    figure, axes = plt.subplots(figsize=(4.2, 2.2))
+    axes.hist(values, bins=np.arange(0, 101, 10), color=colour(4), edgecolor="0.2", lw=0.6)
+    axes.axvline(float(np.median(values)), color="0.3", ls="--", lw=1.2, label=f"median {np.median(values):.0f}")
+    axes.set(xlabel=name, ylabel="pictures", xlim=(0, 100))
+    axes.legend(fontsize=6.5)
+    return finished(figure, title)
+
+
 def ranked_curve(
     evidence: InstanceEvidence, label: int, threshold: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray, float]:

@@ -12,24 +12,27 @@ from weakseg.metrics.overlap import mask_iou
 from weakseg.study.artifacts import load_instances
 
 
-def quality(pictures: VocSet, predictions: Path, crowded: bool = False) -> dict[str, float]:
+def quality(pictures: VocSet, predictions: Path, crowded: bool = False, least: float = 0.0) -> dict[str, float]:
     """For each picture the mean, over its true instances, of the best IoU with a prediction of their class, in percent.
 
-    predictions: folder of saved instances. `crowded` keeps only pictures in which a class has several instances.
+    predictions: folder of saved instances; those that score `least` or less do not count. `crowded` keeps only pictures
+    in which a class has several instances.
     Pictures without instance masks or without instances are left out.
     """
     result = {}
     for index, name in enumerate(pictures.names):
         masks, labels = pictures.instances(index) if pictures.has_instances(index) else ((), np.zeros(0, int))
         if len(labels) and (not crowded or np.bincount(labels).max() > 1):
-            result[name] = 100 * float(best_overlaps(load_instances(predictions, name), (masks, labels)).mean())
+            result[name] = 100 * float(best_overlaps(load_instances(predictions, name), (masks, labels), least).mean())
     return result
 
 
-def best_overlaps(predicted: tuple[np.ndarray, ...], truth: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Best IoU in [0, 1] of each true instance with the predictions of its class that score above 0: (n,)."""
+def best_overlaps(
+    predicted: tuple[np.ndarray, ...], truth: tuple[np.ndarray, np.ndarray], least: float = 0.0
+) -> np.ndarray:
+    """Best IoU in [0, 1] of each true instance with the predictions of its class that score above `least`: (n,)."""
     (masks, labels, scores), (true_masks, true_labels) = predicted, truth
-    kept = scores > 0
+    kept = scores > least
     overlap = mask_iou(masks[kept], true_masks) * (labels[kept][:, None] == true_labels[None])
     return overlap.max(axis=0, initial=0.0)
 
