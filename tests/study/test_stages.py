@@ -109,9 +109,15 @@ def test_external_data_is_known_by_names_and_sizes(tmp_path):
     first = external(tmp_path / "data")
     (tmp_path / "data").rename(tmp_path / "moved")
     assert external(tmp_path / "moved").key == first.key
-    (tmp_path / "moved/a/1.jpg").write_text("123")
+    (tmp_path / "moved/a/2.jpg").write_text("123")
     assert external(tmp_path / "moved").key != first.key
+    (tmp_path / "moved/a/2.jpg").unlink()
+    assert external(tmp_path / "moved").key == first.key
     assert external(tmp_path / "moved/b.txt").key != first.key
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/a").symlink_to(tmp_path / "moved/a")
+    (tmp_path / "linked/b.txt").symlink_to(tmp_path / "moved/b.txt")
+    assert external(tmp_path / "linked").key == first.key
     with pytest.raises(FileNotFoundError, match="no such data; give its folder in the params or in WEAKSEG_DATA"):
         external(tmp_path / "data")
 

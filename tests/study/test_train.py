@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from weakseg.study import checkpoint
-from weakseg.study.samples import draw_of, order_of
+from weakseg.study.samples import order_of
 from weakseg.study.stages import Store
-from weakseg.study.train import constant, fit, load_model, one_cycle, poly, save_model, steps_down
+from weakseg.study.train import fit, poly
 
 HERE = Path(__file__).parent
 
@@ -169,23 +169,6 @@ def test_workers_change_nothing(toy, tmp_path):
     assert all(torch.equal(left, right) for left, right in pairs)
 
 
-def test_an_epoch_sees_every_sample_once_but_for_the_incomplete_batch():
-    order = order_of(10, 4, 3, None, seed=7)
-    batches = list(order.samples(0))
-    assert [len(batch) for batch in batches] == [4] * 6
-    epochs = [[index for batch in batches[2 * e : 2 * e + 2] for index, _ in batch] for e in range(3)]
-    assert all(len(set(epoch)) == 8 for epoch in epochs) and epochs[0] != epochs[1]
-    assert list(order.samples(3)) == batches[3:]
-    small = order_of(3, 8, None, 2, seed=7)
-    assert [sorted(index for index, _ in batch) for batch in small.samples(0)] == [[0, 1, 2]] * 2
-
-
-def test_draws_differ_by_seed_epoch_and_index_and_are_golden():
-    draws = {draw_of(seed, epoch, index) for seed in range(4) for epoch in range(4) for index in range(50)}
-    assert len(draws) == 800
-    assert draw_of(0, 0, 0) == 15793235383387715774
-
-
 def test_bf16_trains_and_keeps_fp32_weights(toy, tmp_path):
     model = toy.network()
     log = fit(model, toy.Points(), toy.loss_of, sgd(model), **settings(tmp_path, epochs=12, precision="bf16"))
@@ -262,44 +245,6 @@ def test_samples_without_names_are_refused(toy, tmp_path):
     model = toy.network()
     with pytest.raises(ValueError, match=r"Nameless must give each sample's 'name' \(got \['x', 'y'\]\)"):
         fit(model, Nameless(), toy.loss_of, sgd(model), **settings(tmp_path))
-
-
-# ---------------------------------------------------------------- schedules, weights
-
-
-def test_schedules_by_hand():
-    assert [poly(0.9)(x) for x in (0.0, 0.5)] == [1.0, pytest.approx(0.535886731)]
-    assert constant()(0.7) == 1.0
-    assert [steps_down([(0.5, 0.1), (0.8, 0.01)])(x) for x in (0, 0.49, 0.5, 0.79, 0.8, 0.99)] == [
-        1,
-        1,
-        0.1,
-        0.1,
-        0.01,
-        0.01,
-    ]
-    assert [one_cycle(0.3)(x) for x in (0.0, 0.15, 0.3, 0.65)] == pytest.approx([0.04, 0.52, 1.0, 0.500002])
-    assert one_cycle(0.3)(1.0) == pytest.approx(4e-6)
-
-
-def test_weights_travel_and_a_wrong_network_is_one_line(toy, tmp_path):
-    model, other = toy.network(), toy.network()
-    nn.init.constant_(model[0].weight, 2.0)
-    model.to(memory_format=torch.channels_last)
-    save_model(model, tmp_path / "deep/model.safetensors")
-    assert load_model(other, tmp_path / "deep/model.safetensors") is other and (other[0].weight == 2).all()
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["model.safetensors"]
-    with pytest.raises(ValueError) as caught:
-        load_model(nn.Sequential(nn.Linear(3, 3)), tmp_path / "deep/model.safetensors")
-    said = str(caught.value)
-    assert "\n" not in said and said.startswith(
-        f"{tmp_path / 'deep/model.safetensors'}: not the weights of this Sequential"
-    )
-    with pytest.raises(FileNotFoundError, match="no such weights file"):
-        load_model(model, tmp_path / "none.safetensors")
-    (tmp_path / "torn.safetensors").write_bytes((tmp_path / "deep/model.safetensors").read_bytes()[:50])
-    with pytest.raises(ValueError, match="not the weights"):
-        load_model(model, tmp_path / "torn.safetensors")
 
 
 def test_the_device_is_not_waited_for_between_log_steps(toy, tmp_path, monkeypatch):

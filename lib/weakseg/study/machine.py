@@ -181,13 +181,15 @@ def progress(results: Any, total: int, title: str) -> Iterator[Any]:
 
 
 def rank() -> int:
-    """This process's number among those that torchrun started; 0 alone."""
+    """This process's number among those that train together; 0 alone."""
+    if dist.is_initialized():
+        return dist.get_rank()
     return int(os.environ.get("RANK", 0)) if world() > 1 else 0
 
 
 def world() -> int:
-    """How many processes train together (torchrun's WORLD_SIZE); 1 alone."""
-    return int(os.environ.get("WORLD_SIZE", 1))
+    """How many processes train together: those of torch.distributed, or of torchrun's WORLD_SIZE; 1 alone."""
+    return dist.get_world_size() if dist.is_initialized() else int(os.environ.get("WORLD_SIZE", 1))
 
 
 def join() -> None:

@@ -51,16 +51,27 @@ def external(path: Path) -> Artifact:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such data; give its folder in the params or in WEAKSEG_DATA")
-    return Artifact(path, _hash([[name, size] for name, size in sorted(_listing(path))]))
+    # Recipes ask for their pictures at every step; 100,000 files are listed again only when a folder has changed.
+    if path not in _LISTED or any(_changed(folder) != then for folder, then in _LISTED[path][0].items()):
+        folders = [path, *(Path(folder) for folder, _, _ in os.walk(path, followlinks=True))]
+        _LISTED[path] = {folder: _changed(folder) for folder in folders}, _hash(sorted(_listing(path)))
+    return Artifact(path, _LISTED[path][1])
+
+
+_LISTED: dict[Path, tuple[dict[Path, int | None], str]] = {}  # data -> (when its folders changed, its key)
+
+
+def _changed(path: Path | str) -> int | None:
+    return os.stat(path).st_mtime_ns if os.path.exists(path) else None
 
 
 def _listing(path: Path) -> Iterator[tuple[str, int]]:
     if path.is_file():
         yield path.name, path.stat().st_size
-    for folder, _, names in os.walk(path):
+    for folder, _, names in os.walk(path, followlinks=True):
         for name in names:
-            file = Path(folder, name)
-            yield file.relative_to(path).as_posix(), file.stat().st_size
+            file = os.path.join(folder, name)
+            yield os.path.relpath(file, path).replace(os.sep, "/"), os.stat(file).st_size
 
 
 class Store:
