@@ -16,13 +16,14 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
+from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import MaskView, TagView
 from weakseg.nets import augment, backbones
 from weakseg.nets.final import InstanceSet, Optimisation, collate_instances, load_backbone, optimiser
+from weakseg.nets.roi import PyramidRoiAlign
 from weakseg.study import train
 from weakseg.study.artifacts import load_instances, save_instances
 from weakseg.study.machine import device
@@ -118,7 +119,6 @@ def build_mask_rcnn(params: MaskRcnnParams, classes: int, pretrained: bool = Tru
         frozen_norm=norm,
     )
     pyramid = Pyramid(backbone, params.strides, params.pyramid_channels, params.pyramid_pool)
-    levels = [str(level) for level in range(len(params.strides))]
     model = MaskRCNN(
         pyramid,
         rpn_anchor_generator=AnchorGenerator(
@@ -133,8 +133,8 @@ def build_mask_rcnn(params: MaskRcnnParams, classes: int, pretrained: bool = Tru
         box_nms_thresh=params.test.nms,
         box_score_thresh=params.test.score,
         box_detections_per_img=params.test.detections,
-        box_roi_pool=MultiScaleRoIAlign(levels, 7, 2, canonical_scale=params.roi_scale),
-        mask_roi_pool=MultiScaleRoIAlign(levels, 14, 2, canonical_scale=params.roi_scale),
+        box_roi_pool=PyramidRoiAlign(params.strides, 7, 2, params.roi_scale),
+        mask_roi_pool=PyramidRoiAlign(params.strides, 14, 2, params.roi_scale),
         **_heads(params, classes),
     )
     model.transform = Sizes(params.short_side, params.long_side)
