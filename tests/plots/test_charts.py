@@ -15,6 +15,7 @@ def test_a_sweep_draws_the_mean_and_marks_what_is_used():
     curve, used = axes.lines
     assert curve.get_xydata().tolist() == [[1, 12], [4, 35]]
     assert set(used.get_xdata()) == {4} and axes.get_xscale() == "log"
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "4"]
     assert axes.get_xlabel() == "beta" and axes.get_ylabel() == "AP50 (%)"
 
 

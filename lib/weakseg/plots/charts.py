@@ -33,9 +33,12 @@ def sweep(
     figure, axes = plt.subplots(1, len(values), figsize=(2.7 * len(values) + 0.3, 2.3), squeeze=False)
     for i, (one, value) in enumerate(zip(axes[0], values, strict=True)):
         _curve(one, frame.groupby(x)[value], i)
-        one.set(xlabel=x, ylabel=f"{value} (%)")
+        one.set(
+            xlabel=x, ylabel=f"{value} (%)", ylim=(max(frame[value].min() - 2, 0), min(frame[value].max() + 2, 100))
+        )
         if log:
             one.set_xscale("log", base=2)
+            one.set_xticks(ticks := sorted(set(frame[x])), [f"{tick:g}" for tick in ticks])
         if chosen is not None:
             one.axvline(chosen, color="0.45", ls=":", lw=1.2, label=f"used: {chosen:g}")
             one.legend(fontsize=6.5)
