@@ -64,7 +64,7 @@ class Backbone(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
         """pictures (B, 3, H, W), RGB in [0, 1] -> [s1, ..., s5], each (B, channels[k], H/strides[k], W/strides[k])."""
-        x = (pictures - self.mean) / self.std
+        x = ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)  # the faster layout
         maps = []
         for depth, stage in enumerate(self.stages, 1):
             x = stage(x)
