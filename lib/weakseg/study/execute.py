@@ -96,7 +96,7 @@ def _reason(error: BaseException, watch: Watch) -> str:
 
 
 def _papermill(
-    source: Path, target: Path, parameters: dict[str, Any], watch: Watch, transport: str
+    source: Path, target: Path, parameters: dict[str, Any], watch: Watch, transport: dict[str, str]
 ) -> nbformat.NotebookNode:
     # papermill fills {fields} in paths from the parameters; a folder name may hold braces of its own.
     plain = [str(path).replace("{", "{{").replace("}", "}}") for path in (source, target)]
@@ -108,7 +108,7 @@ def _papermill(
         cwd=source.parent,
         progress_bar=False,
         start_timeout=300,
-        config=Config(KernelManager={"transport": transport}),
+        config=Config(KernelManager=transport),
         on_cell_start=watch.started,
         on_cell_executed=watch.executed,
     )
@@ -126,10 +126,11 @@ def _put_on_top(target: Path, source: Path, reason: str) -> None:
 
 
 @contextlib.contextmanager
-def _kernel_of_this_interpreter() -> Iterator[str]:
+def _kernel_of_this_interpreter() -> Iterator[dict[str, str]]:
     """Lets "python3" mean sys.executable, whatever kernels are installed; nothing outlives the run.
 
-    Gives the transport: sockets in a private folder, which other users cannot reach, where its path is short enough.
+    Gives the transport: sockets in a private folder, which nobody else can reach, where its path is short enough. They
+    must be named: by default those of all kernels are called alike, in the notebook's folder, and get mixed up.
     """
     with tempfile.TemporaryDirectory(prefix="weakseg-kernel-") as folder:
         spec = Path(folder) / "kernels" / "python3" / "kernel.json"
@@ -138,7 +139,7 @@ def _kernel_of_this_interpreter() -> Iterator[str]:
         spec.write_text(json.dumps({"argv": command, "display_name": "Python 3", "language": "python"}))
         paths = [folder, *filter(None, [os.environ.get("JUPYTER_PATH")])]
         with environment(JUPYTER_PATH=os.pathsep.join(paths), JUPYTER_RUNTIME_DIR=folder, **QUIET):
-            yield "ipc" if len(folder) < 50 else "tcp"
+            yield {"transport": "ipc", "ip": f"{folder}/kernel"} if len(folder) < 80 else {}
 
 
 @contextlib.contextmanager
