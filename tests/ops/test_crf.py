@@ -56,6 +56,12 @@ def test_a_single_class_needs_no_inference():
     assert (refine_labels(image, np.zeros((16, 16), int), 1, NARROW) == 1).all()
 
 
+def test_a_read_only_picture_is_taken():
+    image, _, probabilities = scene()
+    image.flags.writeable = False
+    assert refine(image, probabilities, NARROW).shape == (2, 16, 16)
+
+
 def test_refusals():
     image, _, probabilities = scene()
     with pytest.raises(ValueError, match="do not fit 2 classes"):
