@@ -54,7 +54,10 @@ def _mean_field(image: np.ndarray, unary: np.ndarray, classes: int, crf: CrfPara
     field.setUnaryEnergy(np.ascontiguousarray(unary, np.float32))
     field.addPairwiseGaussian(sxy=crf.gaussian_xy, compat=crf.gaussian_weight)
     field.addPairwiseBilateral(
-        sxy=crf.bilateral_xy, srgb=crf.bilateral_rgb, rgbim=np.require(image, np.uint8, ["C", "W"]), compat=crf.bilateral_weight
+        sxy=crf.bilateral_xy,
+        srgb=crf.bilateral_rgb,
+        rgbim=np.require(image, np.uint8, ["C", "W"]),
+        compat=crf.bilateral_weight,
     )
     return np.array(field.inference(crf.iterations), np.float32).reshape(classes, H, W)
 
