@@ -121,6 +121,7 @@ def train_deeplab(
     pictures: Artifact,
     labels: Artifact | None,
     init: Artifact | None = None,
+    weights: Artifact | None = None,
     data: DataParams,
     deeplab: DeeplabParams,
     split: str = "trainaug",
@@ -128,10 +129,14 @@ def train_deeplab(
 ) -> None:
     """Stage: trains on the label maps `labels`/semantic/<name>.png, or on the true ones where `labels` is None.
 
-    init: a run whose model.safetensors holds the same backbone, to start from. Writes model.safetensors and log.csv.
+    init: a run whose model.safetensors holds the same backbone, to start from.
+    weights: the file that deeplab.weights names (see nets.backbones.weights_input).
+    Writes model.safetensors and log.csv.
     """
     torch.manual_seed(seed)
     whole = open_set(pictures, data, split)
+    if weights is not None:
+        deeplab = deeplab.model_copy(update={"weights": str(weights.path)})
     view = MaskView(whole) if labels is None else TagView(whole)
     label_map = view.semantic if labels is None else lambda i: load_labels(labels / "semantic", view.names[i])
     model = build_deeplab(deeplab, len(view.classes) + 1)
@@ -217,9 +222,19 @@ def final_semantic(
     data: DataParams,
     deeplab: DeeplabParams,
     split: str,
+    train_split: str = "trainaug",
     seed: int,
 ) -> Artifact:
-    """Trains and predicts. The training does not depend on `deeplab.test`, so its key does not either."""
-    trained = deeplab.model_copy(update={"test": LabellingParams()})
-    model = store(train_deeplab, pictures=pictures, labels=labels, init=init, data=data, deeplab=trained, seed=seed)
+    """Trains on `train_split` and predicts `split`. The key of the training leaves `deeplab.test` out."""
+    model = store(
+        train_deeplab,
+        pictures=pictures,
+        labels=labels,
+        init=init,
+        weights=backbones.weights_input(deeplab.weights, deeplab.backbone),
+        data=data,
+        deeplab=deeplab.model_copy(update={"test": LabellingParams()}),
+        split=train_split,
+        seed=seed,
+    )
     return store(predict_deeplab, model=model, pictures=pictures, data=data, split=split, deeplab=deeplab)

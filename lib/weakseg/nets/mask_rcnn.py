@@ -180,6 +180,7 @@ def train_mask_rcnn(
     pictures: Artifact,
     labels: Artifact | None,
     init: Artifact | None = None,
+    weights: Artifact | None = None,
     data: DataParams,
     mask_rcnn: MaskRcnnParams,
     split: str = "trainaug",
@@ -187,10 +188,14 @@ def train_mask_rcnn(
 ) -> None:
     """Stage: trains on pseudo instances `labels`/instances/<name>.npz, or on the true masks where `labels` is None.
 
-    init: a run whose model.safetensors holds the same backbone, to start from. Writes model.safetensors and log.csv.
+    init: a run whose model.safetensors holds the same backbone, to start from.
+    weights: the file that mask_rcnn.weights names (see nets.backbones.weights_input).
+    Writes model.safetensors and log.csv.
     """
     torch.manual_seed(seed)
     whole = open_set(pictures, data, split)
+    if weights is not None:
+        mask_rcnn = mask_rcnn.model_copy(update={"weights": str(weights.path)})
     view = MaskView(whole) if labels is None else TagView(whole)
     instances = view.instances if labels is None else pseudo_instances(labels, view.names, mask_rcnn.min_score)
     model = build_mask_rcnn(mask_rcnn, len(view.classes))
@@ -245,9 +250,19 @@ def final_instances(
     data: DataParams,
     mask_rcnn: MaskRcnnParams,
     split: str,
+    train_split: str = "trainaug",
     seed: int,
 ) -> Artifact:
-    """Trains and predicts. The training does not depend on `mask_rcnn.test`, so its key does not either."""
-    trained = mask_rcnn.model_copy(update={"test": DetectionParams()})
-    model = store(train_mask_rcnn, pictures=pictures, labels=labels, init=init, data=data, mask_rcnn=trained, seed=seed)
+    """Trains on `train_split` and predicts `split`. The key of the training leaves `mask_rcnn.test` out."""
+    model = store(
+        train_mask_rcnn,
+        pictures=pictures,
+        labels=labels,
+        init=init,
+        weights=backbones.weights_input(mask_rcnn.weights, mask_rcnn.backbone),
+        data=data,
+        mask_rcnn=mask_rcnn.model_copy(update={"test": DetectionParams()}),
+        split=train_split,
+        seed=seed,
+    )
     return store(predict_mask_rcnn, model=model, pictures=pictures, data=data, split=split, mask_rcnn=mask_rcnn)

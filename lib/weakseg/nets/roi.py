@@ -68,8 +68,8 @@ def separable_roi_align(maps: Tensor, rois: Tensor, size: tuple[int, int], scale
 def bin_weights(start: Tensor, stop: Tensor, bins: int, length: int, samples: int) -> Tensor:
     """Share of every cell in every bin along one axis, (R, bins, length), for intervals start..stop (R,) in cells.
 
-    A bin is the mean of `samples` points; a point x weighs cell c by max(0, 1 - |x - c|), x held inside the map; a point
-    more than one cell outside counts nothing.
+    A bin is the mean of `samples` points; a point x weighs cell c by max(0, 1 - |x - c|), x held inside the map; a
+    point more than one cell outside counts nothing.
     """
     width = (stop - start).clamp(min=1) / bins
     steps = (torch.arange(bins * samples, device=start.device) + 0.5) / samples
