@@ -1,5 +1,6 @@
 """For the runner's tests: a study in a temporary folder, with this package, a tiny paper, its notebooks and params."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,10 +85,18 @@ class Study:
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
         return subprocess.Popen([sys.executable, "-m", *words], cwd=self.root, env=self.environment, **pipe)
 
+    def kill(self, process: subprocess.Popen) -> None:
+        """SIGKILL for a process and all that it started, kernels too."""
+        kill_tree(process)
+        process.communicate(timeout=30)
+
     def python(self, *words: str) -> tuple[int, str]:
         """Exit code and everything printed by `python -m <words>`."""
         process = self.start(*words)
-        said, _ = process.communicate(timeout=300)
+        try:
+            said, _ = process.communicate(timeout=300)
+        finally:
+            kill_tree(process)
         return process.returncode, said
 
     def run(self, notebook: str, *words: str) -> tuple[int, str]:
@@ -102,6 +112,14 @@ class Study:
         cells = nbformat.read(self.out / f"{notebook}.ipynb", as_version=4).cells
         shown = (output for cell in cells if cell.cell_type == "code" for output in cell.outputs)
         return "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in shown)
+
+
+def kill_tree(process: subprocess.Popen) -> None:
+    """SIGKILL for a process and all that it started."""
+    if process.poll() is None:
+        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                one.kill()
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """The driver of one notebook: what it refuses, what it keeps, what it proves."""
 
 import json
-import os
-import signal
 import time
 from pathlib import Path
 
@@ -196,9 +194,7 @@ time.sleep(0 if Path("../../go").exists() else 600)"""
     study.notebook("sums", wait, "print('end')")
     process = study.start(*RUN, "sums", "--profile", "toy")
     wait_for((study.root / "ready").exists)
-    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
-        os.kill(one.pid, signal.SIGKILL)
-    process.communicate(timeout=30)
+    study.kill(process)
     assert (study.out / "sums.ipynb").read_bytes() == good and "is stale" in why(study)
     (study.root / "go").touch()
     assert study.run("sums")[0] == 0 and study.text("sums") == "end\n"

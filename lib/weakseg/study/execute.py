@@ -55,6 +55,14 @@ class Watch:
         if execute_reply["content"]["status"] == "ok" or expected:
             self.finished.add(cell_index)
 
+    def write(self, text: str) -> None:
+        """What the notebook prints goes to the log as it comes: which stage computes, how long it will take."""
+        for line in filter(str.strip, text.splitlines()):
+            self.say(f"  {line}"[:200])
+
+    def flush(self) -> None:
+        """Lines are said at once."""
+
     def unfinished(self, notebook: nbformat.NotebookNode) -> list[int]:
         """Numbers, as in the clean notebook, of code cells that the kernel did not answer with ok."""
         cells = enumerate(notebook.cells)
@@ -109,6 +117,7 @@ def _papermill(
         progress_bar=False,
         start_timeout=300,
         config=Config(KernelManager=transport),
+        stdout_file=watch,
         on_cell_start=watch.started,
         on_cell_executed=watch.executed,
     )
