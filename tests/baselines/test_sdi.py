@@ -6,6 +6,7 @@ import pytest
 from weakseg.baselines import sdi
 from weakseg.baselines.sdi import SdiParams
 from weakseg.data.sets import open_set
+from weakseg.data.voc import VocSet
 from weakseg.metrics import abo
 from weakseg.metrics.overlap import mask_iou
 from weakseg.ops.proposals import ProposalParams
@@ -97,3 +98,23 @@ def test_no_mask_is_opened(drawn, blind):
     with pytest.raises(AssertionError, match="opened Segmentation"):
         open_set(pictures, data, "trainaug").instances(0)
     sdi.pseudo_labels(blind, pictures=pictures, data=data, sdi=SdiParams())
+
+
+def test_a_picture_without_annotation_stays_unlabelled(drawn, blind, monkeypatch, capsys):
+    _, pictures, data = drawn
+    view = open_set(pictures, data, "trainaug")
+    lost = view.names[0]
+    real = VocSet.annotation_path
+    monkeypatch.setattr(
+        VocSet,
+        "annotation_path",
+        lambda self, i: real(self, i).with_suffix(".gone") if self.names[i] == lost else real(self, i),
+    )
+    artifact = sdi.pseudo_labels(blind, pictures=pictures, data=data, sdi=SdiParams())
+    assert (load_labels(artifact / "semantic", lost) == 255).all()
+    assert len(load_instances(artifact / "instances", lost)[1]) == 0
+    assert len(load_instances(artifact / "instances", view.names[1])[1]) > 0
+    assert "1 of 12 pictures have no annotation" in capsys.readouterr().out
+    monkeypatch.setattr(VocSet, "annotation_path", lambda self, i: real(self, i).with_suffix(".gone"))
+    with pytest.raises(FileNotFoundError, match="no picture of val has an annotation"):
+        sdi.pseudo_labels(blind, pictures=pictures, data=data, sdi=SdiParams(), split="val")

@@ -6,7 +6,6 @@ place of MCG, both of which were trained on masks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -82,22 +81,41 @@ def paint(masks: np.ndarray, doubts: np.ndarray, labels: np.ndarray, sizes: np.n
 def sdi_labels(
     out: Path, *, pictures: Artifact, proposals: Artifact, data: DataParams, sdi: SdiParams, split: str = "trainaug"
 ) -> None:
-    """Stage: pseudo labels from boxes: instances/<name>.npz (score 1) and semantic/<name>.png (255 where in doubt)."""
+    """Stage: pseudo labels from boxes: instances/<name>.npz (score 1) and semantic/<name>.png (255 where in doubt).
+
+    A picture without annotation has no boxes to learn from: its label map is all 255 and it has no instances.
+    """
     view = BoxView(open_set(pictures, data, split))
-    items = [(name, view.image(index), view.boxes(index)) for index, name in enumerate(view.names)]
+    items = [(name, view.image(index), _boxes(view, index)) for index, name in enumerate(view.names)]
+    missing = sum(boxes is None for _, _, boxes in items)
+    if missing == len(items):
+        raise FileNotFoundError(f"SDI: no picture of {split} has an annotation with boxes; fetch the annotations")
+    if missing:
+        print(f"SDI: {missing} of {len(items)} pictures have no annotation and stay unlabelled", flush=True)
     parallel(partial(_label_picture, out, proposals, sdi), items, title="SDI labels")
 
 
-def _label_picture(out: Path, proposals: Artifact, sdi: SdiParams, item: tuple[str, np.ndarray, Sequence[Box]]) -> None:
+def _boxes(view: BoxView, index: int) -> list[Box] | None:
+    try:
+        return view.boxes(index)
+    except FileNotFoundError:
+        return None
+
+
+def _label_picture(
+    out: Path, proposals: Artifact, sdi: SdiParams, item: tuple[str, np.ndarray, list[Box] | None]
+) -> None:
     name, image, boxes = item
+    H, W, _ = image.shape
+    corners = [(box.x0, box.y0, box.x1, box.y1) for box in boxes or ()]
     candidates = load_proposals(proposals, name)
-    corners = [(box.x0, box.y0, box.x1, box.y1) for box in boxes]
     found = np.array([agreed_mask(image, each, candidates, sdi) for each in corners], dtype=bool)
-    masks, doubts = found.reshape(-1, 2, *image.shape[:2]).swapaxes(0, 1)  # (n, H, W) each
-    labels = np.array([box.label for box in boxes], dtype=np.int64)
+    masks, doubts = found.reshape(-1, 2, H, W).swapaxes(0, 1)  # (n, H, W) each
+    labels = np.array([box.label for box in boxes or ()], dtype=np.int64)
     sizes = np.array([(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in corners])
+    label_map = np.full((H, W), VOID, np.uint8) if boxes is None else paint(masks, doubts, labels, sizes)
     save_instances(out / "instances", name, masks, labels, np.ones(len(labels), dtype=np.float32))
-    save_labels(out / "semantic", name, paint(masks, doubts, labels, sizes))
+    save_labels(out / "semantic", name, label_map)
 
 
 def pseudo_labels(
