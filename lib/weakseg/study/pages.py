@@ -22,15 +22,16 @@ PAGE = """<!doctype html>
 STYLE = """
 :root { color-scheme: light; }
 body { margin: 0; background: #fff; color: #1b1e23; font: 16px/1.55 system-ui, sans-serif; }
-main { max-width: 52rem; margin: 0 auto; padding: 1rem; }
+main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
 pre { margin: 0; overflow-x: auto; font: 13px/1.45 ui-monospace, monospace; }
 .code { background: #f6f7f9; border-left: 3px solid #0072b2; padding: .6rem .8rem; margin: 1rem 0 .4rem; }
+.code .highlight { background: none; }
 .out { padding: .2rem 0 .2rem .9rem; overflow-x: auto; }
 .out img { max-width: 100%; height: auto; }
 .failed { color: #a40000; }
 table { border-collapse: collapse; font-size: 14px; }
 td, th { padding: .2rem .6rem; }
-math[display=block] { overflow-x: auto; margin: .8rem 0; }
+math[display=block] { overflow: auto hidden; margin: .8rem 0; padding: .2rem 0; }
 """
 
 
