@@ -79,8 +79,8 @@ def test_flip_mirrors_picture_boxes_and_masks(scenes):
     assert 0 < len(mirrored) < 8
     for s in mirrored:
         assert torch.equal(s["picture"].flip(2), plain["picture"]) and torch.equal(s["masks"].flip(2), plain["masks"])
-        assert torch.equal(64 - s["boxes"][:, [2, 1, 0, 3]] * torch.tensor([1, -1, 1, -1]) - torch.tensor([0, 64, 0, 64]),
-                           plain["boxes"])  # fmt: skip
+        x0, y0, x1, y1 = s["boxes"].T
+        assert torch.equal(torch.stack([64 - x1, y0, 64 - x0, y1], 1), plain["boxes"])
 
 
 def test_small_and_doubtful_instances_are_dropped(scenes, tmp_path):
