@@ -41,10 +41,11 @@ def respond(twin: nn.Module, pictures: Tensor, labels: Tensor, method: Method) -
     pictures = pictures.detach().requires_grad_()
     maps = twin(pictures)
     B, C, h, w = maps.shape
-    chosen = maps.detach()[torch.arange(B), labels].clamp(min=0)
+    rows = torch.arange(B, device=maps.device)
+    chosen = maps.detach()[rows, labels].clamp(min=0)
     shares = chosen / chosen.sum((1, 2), keepdim=True).clamp(min=NO_RESPONSE)
     start = torch.zeros_like(maps)
-    start[torch.arange(B), labels] = shares if method == "excitation" else 1 / (h * w)
+    start[rows, labels] = shares if method == "excitation" else 1 / (h * w)
     (down,) = torch.autograd.grad(maps, pictures, start)
     return down.abs().amax(1)
 
