@@ -178,11 +178,11 @@ def make_cams(
             save_maps(out / "cams", tagged.names[position], classes=classes, size=size, **scales)
 
 
-def read_cams(cams: Artifact, name: str) -> Cams:
-    """The normalised attention of one picture."""
+def read_cams(cams: Artifact, name: str, stride: int = 4) -> Cams:
+    """The normalised attention of one picture, on the grid of `stride` and at full size."""
     stored = load_maps(cams / "cams", name)
     maps = [stored[key] for key in sorted(stored) if key.startswith("scale")]
-    return merge(maps, stored["classes"], tuple(int(side) for side in stored["size"]))
+    return merge(maps, stored["classes"], tuple(int(side) for side in stored["size"]), stride)
 
 
 @torch.inference_mode()

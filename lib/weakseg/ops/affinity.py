@@ -4,10 +4,14 @@ A pair is a source cell and an offset (dy, dx) in the half plane below and to th
 source cells without the r-1 left, right and bottom border rows and columns, so that every pair stays inside.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
+
+IGNORED = 255
+EPSILON = 1e-5
 
 
 @lru_cache
@@ -85,3 +89,29 @@ def path_maxima(boundary: torch.Tensor, radius: int) -> torch.Tensor:
 def affinities(boundary: torch.Tensor, radius: int) -> torch.Tensor:
     """a_ij = 1 - max_{k in path} B(x_k) (IRN equation 6), (B, H, W) in [0, 1] -> (B, P, h, w)."""
     return 1 - path_maxima(boundary, radius)
+
+
+@dataclass(frozen=True)
+class Relations:
+    """Three disjoint sets of pairs, bool (B, P, h, w): same object class, both background, different labels."""
+
+    foreground: torch.Tensor
+    background: torch.Tensor
+    negative: torch.Tensor
+
+
+def relations(labels: torch.Tensor, radius: int) -> Relations:
+    """Relations of all pairs within `radius`; pairs with an ignored end are in no set (IRN equation 5).
+
+    labels: (B, H, W), 0 background, c + 1 class c, 255 ignored.
+    """
+    here = sources(labels, radius)[:, None]
+    there = destinations(labels, radius)  # (B, P, h, w)
+    valid = (here != IGNORED) & (there != IGNORED)
+    same = valid & (here == there)
+    return Relations(same & (here != 0), same & (here == 0), valid & (here != there))
+
+
+def mean_over(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Mean of the values where `chosen`, over the whole batch; 0 when nothing is chosen."""
+    return (values * chosen).sum() / (chosen.sum() + EPSILON)

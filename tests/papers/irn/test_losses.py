@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from weakseg.ops import affinity
+from weakseg.ops.affinity import mean_over, relations
 from weakseg.papers.irn.losses import (
     boundary_loss,
     displacement_loss,
     grid_labels,
     irn_loss,
-    mean_over,
-    relations,
 )
 
 RADIUS = 2  # offsets (0, 1), (1, -1), (1, 0), (1, 1); a 2 x 3 grid has the one source cell (0, 1)

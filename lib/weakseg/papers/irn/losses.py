@@ -1,39 +1,9 @@
 """What IRNet learns from: relations of pairs of cells whose labels are confident (IRN section 4, equations 5 to 9)."""
 
-from dataclasses import dataclass
-
 import torch
 
 from weakseg.ops import affinity
-
-IGNORED = 255
-EPSILON = 1e-5
-
-
-@dataclass(frozen=True)
-class Relations:
-    """Three disjoint sets of pairs, bool (B, P, h, w): same object class, both background, different labels."""
-
-    foreground: torch.Tensor
-    background: torch.Tensor
-    negative: torch.Tensor
-
-
-def relations(labels: torch.Tensor, radius: int) -> Relations:
-    """Relations of all pairs within `radius`; pairs with an ignored end are in no set.
-
-    labels: (B, h, w), 0 background, c + 1 class c, 255 ignored. IRN equation 5.
-    """
-    here = affinity.sources(labels, radius)[:, None]
-    there = affinity.destinations(labels, radius)  # (B, P, h', w')
-    valid = (here != IGNORED) & (there != IGNORED)
-    same = valid & (here == there)
-    return Relations(same & (here != 0), same & (here == 0), valid & (here != there))
-
-
-def mean_over(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    """Mean of the values where `chosen`, over the whole batch; 0 when nothing is chosen."""
-    return (values * chosen).sum() / (chosen.sum() + EPSILON)
+from weakseg.ops.affinity import EPSILON, Relations, mean_over, relations
 
 
 def displacement_loss(displacement: torch.Tensor, pairs: Relations, radius: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,5 +1,7 @@
 """IRN from tags to instances, step by step. Every function takes the session (its `store` and `params`) and a seed."""
 
+from weakseg.baselines import affinity_labels
+from weakseg.baselines import affinitynet as baseline
 from weakseg.data import sets
 from weakseg.nets import classifier as tags
 from weakseg.nets import deeplab, mask_rcnn
@@ -166,3 +168,36 @@ def semantic_evidence(s: Session, predictions: Artifact, split: str) -> Artifact
     return s.store(
         pseudo.judge_semantic, predictions=predictions, pictures=pictures(s), data=s.params.data, split=split
     )
+
+
+def affinitynet(s: Session, seed: int) -> Artifact:
+    """The outside baseline of table 2: AffinityNet, trained from the same attention."""
+    params = s.params.affinitynet
+    from_tags = params.start == "classifier"
+    common = {"pictures": pictures(s), "data": s.params.data, "affinitynet": params}
+    return s.store(
+        baseline.train_affinitynet,
+        labels=s.store(baseline.label_confident, cams=cams(s, seed), **common),
+        classifier=classifier(s, seed) if from_tags else None,
+        weights=None if from_tags else weights_input(params.weights, params.backbone),
+        seed=seed,
+        **common,
+    )
+
+
+def affinitynet_labels(s: Session, seed: int, split: str = "train") -> Artifact:
+    """Label maps by AffinityNet: semantic/<name>.png."""
+    params = s.params.affinitynet
+    common = {"pictures": pictures(s), "data": s.params.data, "affinitynet": params}
+    chosen = None
+    if len(params.alphas) > 1:
+        chosen = s.store(affinity_labels.choose_alpha, split="tune", **_affinity_sources(s, seed, "tune"), **common)
+    sources = _affinity_sources(s, seed, split)
+    return s.store(affinity_labels.make_affinity_labels, split=split, chosen=chosen, **sources, **common)
+
+
+def _affinity_sources(s: Session, seed: int, split: str) -> dict[str, Artifact]:
+    model, params = affinitynet(s, seed), s.params.affinitynet
+    common = {"pictures": pictures(s), "data": s.params.data, "affinitynet": params}
+    pairs = s.store(affinity_labels.make_affinities, model=model, split=split, **common)
+    return {"cams": cams(s, seed, split), "pairs": pairs}

@@ -12,10 +12,11 @@ from weakseg.data.voc import VocSet
 from weakseg.data.weak import TagView
 from weakseg.nets import augment, final
 from weakseg.nets.classifier import read_cams
+from weakseg.ops.affinity import IGNORED
 from weakseg.ops.cam import grid_size, label_map
 from weakseg.ops.crf import CrfParams, refine_labels
 from weakseg.papers.irn import infer
-from weakseg.papers.irn.losses import IGNORED, grid_labels, irn_loss
+from weakseg.papers.irn.losses import grid_labels, irn_loss
 from weakseg.papers.irn.model import IrNet, build_irnet
 from weakseg.papers.irn.params import IrnetParams, RelationParams
 from weakseg.study import train
