@@ -6,6 +6,7 @@ from matplotlib.patches import ConnectionPatch
 
 from weakseg.plots import panels
 from weakseg.plots.pipeline import Station, pipeline
+from weakseg.plots.style import save
 
 STATIONS = {
     "picture": Station(panels.picture(np.zeros((4, 4, 3), np.uint8)), 0, 0),
@@ -25,3 +26,12 @@ def test_stations_and_arrows_are_all_there():
 def test_an_arrow_to_nowhere_is_named():
     with pytest.raises(ValueError, match="'labels'"):
         pipeline(STATIONS, [("map", "labels")], "t")
+
+
+def test_saving_twice_leaves_the_stations_where_they_are(tmp_path):
+    figure = pipeline(STATIONS, [], "t")
+    before = [axes.get_position().bounds for axes in figure.axes]
+    for name in ("one", "two"):
+        save(figure, tmp_path, name, "t")
+    assert [axes.get_position().bounds for axes in figure.axes] == before
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

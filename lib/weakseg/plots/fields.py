@@ -52,15 +52,10 @@ def boundaries(boundary: np.ndarray) -> Panel:
 
 
 def instance_map(index: np.ndarray, image: np.ndarray | None = None) -> Panel:
-    """Class-agnostic instance map (h, w) of whole numbers, each number its own colour; the largest region
-    (background) is left pale.
-    """
-    ids, counts = np.unique(index, return_counts=True)
-    ground = ids[counts.argmax()]
-    order = {int(i): n for n, i in enumerate(i for i in ids if i != ground)}
+    """Class-agnostic instance map (h, w) of whole numbers, each its own colour; 0, of no instance, is left pale."""
     paper = np.full((*index.shape, 3), SHEET)
-    for i, n in order.items():
-        paper[index == i] = colour(n)
+    for number in np.unique(index[index != 0]):
+        paper[index == number] = colour(int(number) - 1)
 
     def draw(axes: Axes) -> None:
         extent = panels.extent_of((index if image is None else image).shape)
@@ -78,7 +73,7 @@ def paths(field: np.ndarray, tracks: np.ndarray) -> Panel:
     """
 
     def draw(axes: Axes) -> None:
-        axes.imshow(np.hypot(*field), cmap="gray_r", vmin=0)
+        axes.imshow(length := np.hypot(*field), cmap="gray_r", vmin=0, vmax=3 * length.max() + 1e-9)  # pale
         axes.plot(tracks[:, :, 1], tracks[:, :, 0], color=colour(5), lw=0.6)
         axes.plot(tracks[0, :, 1], tracks[0, :, 0], ".", color=colour(1), ms=2.5)
         axes.plot(tracks[-1, :, 1], tracks[-1, :, 0], "*", color=colour(3), ms=5)

@@ -32,7 +32,8 @@ def pipeline(stations: Mapping[str, Station], arrows: Sequence[tuple[str, str]],
         raise ValueError(f"pipeline '{title}': an arrow names '{unknown[0]}'; stations are {', '.join(stations)}")
     width = PITCH_X * max(s.column for s in stations.values()) + SIDE + 0.3
     height = PITCH_Y * max(s.row for s in stations.values()) + SIDE + 0.7
-    figure = plt.figure(figsize=(width, height), layout="none")
+    figure = plt.figure(figsize=(width, height), layout="constrained")
+    figure.set_layout_engine("none")  # after another one: saving would replace a bare None by the style's own
     places = {name: _station(figure, name, station, width, height) for name, station in stations.items()}
     for start, end in arrows:
         _arrow(figure, places[start], places[end], stations[start], stations[end])

@@ -8,11 +8,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from weakseg.plots import panels
-from weakseg.plots.canvas import colour
 from weakseg.plots.panels import VOID, Panel
 
-# kind of pair -> (colour, line style): told apart by style too, for print
-KINDS = {"same class": (5, "-"), "both background": (2, ":"), "different": (3, "--")}
+# kind of pair -> (colour, line style), none of them a colour of classes; told apart by style too, for print
+KINDS = {"same class": ("black", "-"), "both background": ("black", ":"), "different": ("#C00018", "--")}
 
 
 def kinds_of(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -53,7 +52,7 @@ def pair_relations(image: np.ndarray, labels: np.ndarray, ends: np.ndarray, kind
         for number, (tint, style) in enumerate(KINDS.values()):
             lines = centres[kinds == number][..., ::-1]  # (m, 2, xy)
             axes.add_collection(LineCollection(lines, colors="white", linewidths=2.4))
-            axes.add_collection(LineCollection(lines, colors=[colour(tint)], linestyles=style, linewidths=1.3))
+            axes.add_collection(LineCollection(lines, colors=tint, linestyles=style, linewidths=1.3))
 
     return draw
 
@@ -62,7 +61,7 @@ def pair_key() -> Panel:
     """What the line styles of `pair_relations` mean."""
 
     def draw(axes: Axes) -> None:
-        lines = [Line2D([], [], color=colour(tint), ls=style, lw=1.6) for tint, style in KINDS.values()]
+        lines = [Line2D([], [], color=tint, ls=style, lw=1.6) for tint, style in KINDS.values()]
         axes.legend(lines, list(KINDS), loc="center", fontsize=7, frameon=False)
         panels.bare(axes)
 
