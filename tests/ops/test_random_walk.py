@@ -32,7 +32,8 @@ def dense(scores, boundary, radius, beta, steps):
 
 
 @pytest.mark.parametrize(
-    ("shape", "radius", "beta", "steps"), [((24, 17), 5, 10, 256), ((9, 30), 4, 8, 64), ((6, 6), 5, 4, 16), ((3, 2), 3, 1, 3)]
+    ("shape", "radius", "beta", "steps"),
+    [((24, 17), 5, 10, 256), ((9, 30), 4, 8, 64), ((6, 6), 5, 4, 16), ((3, 2), 3, 1, 3)],
 )
 def test_equals_the_dense_form(shape, radius, beta, steps):
     rng = np.random.default_rng(0)
@@ -132,4 +133,6 @@ def test_transition_rows_are_weights_of_the_neighbours_only():
     boundary = torch.rand(1, 6, 7, generator=torch.Generator().manual_seed(0))
     matrix = random_walk.transition(random_walk.boundary_pairs(boundary, 3), 3, 2.0)
     torch.testing.assert_close(matrix.to_dense().sum(1), torch.ones(42))
-    assert matrix.values().numel() == 42 + 2 * sum(max(0, 6 - dy) * max(0, 7 - abs(dx)) for dy, dx in affinity.offsets(3))
+    assert matrix.values().numel() == 42 + 2 * sum(
+        max(0, 6 - dy) * max(0, 7 - abs(dx)) for dy, dx in affinity.offsets(3)
+    )
