@@ -8,6 +8,7 @@ import pytest
 from weakseg.metrics.overlap import mask_iou
 from weakseg.ops import proposals
 from weakseg.ops.proposals import ProposalParams
+from weakseg.study.stages import Artifact
 
 
 def coloured_scene(size=96, seed=0):
@@ -88,6 +89,13 @@ def test_masks_are_distinct_and_of_fair_size():
     np.testing.assert_array_equal(
         masks, proposals.region_masks(picture, ProposalParams(min_area=0.01, max_area=0.5, distinct=0.8))
     )
+
+
+def test_the_short_form_is_stored_and_read_back(tmp_path):
+    picture, _ = coloured_scene()
+    proposals._write_regions(tmp_path / "regions", ProposalParams(), ("a", picture))
+    read = proposals.load_proposals(Artifact(tmp_path, "key"), "a")
+    np.testing.assert_array_equal(read, proposals.region_masks(picture, ProposalParams()))
 
 
 def test_a_plain_picture_has_no_proposal():

@@ -55,6 +55,12 @@ def selective_search(image: np.ndarray, mode: Literal["fast", "quality"] = "fast
 
 def region_masks(image: np.ndarray, proposals: ProposalParams) -> np.ndarray:
     """Mask proposals bool (n, H, W) of a picture uint8 (H, W, 3), larger unions of regions first, no two alike."""
+    members, cells = regions(image, proposals)
+    return members[:, cells]  # (n, H, W)
+
+
+def regions(image: np.ndarray, proposals: ProposalParams) -> tuple[np.ndarray, np.ndarray]:
+    """The same masks in short form: members bool (n, Q), which cells each holds, and cells (H, W), labels 0..Q-1."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
     layers = [segment(image, scale, proposals.sigma, proposals.smallest) for scale in proposals.scales]
     groups = [group_regions(segments, lab) for segments in layers]
@@ -62,7 +68,7 @@ def region_masks(image: np.ndarray, proposals: ProposalParams) -> np.ndarray:
     members = np.concatenate([group[:, of_cell] for group, of_cell in zip(groups, inside, strict=True)])
     late = np.concatenate([np.arange(len(group))[::-1] for group in groups])  # 0 for the whole picture
     members = members[np.argsort(late, kind="stable")]
-    return members[_worth_keeping(members, np.bincount(cells.ravel()), proposals)][:, cells]  # (n, H, W)
+    return members[_worth_keeping(members, np.bincount(cells.ravel()), proposals)], cells
 
 
 def common_cells(layers: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -194,19 +200,19 @@ def _neighbours(segments: np.ndarray, R: int) -> np.ndarray:
 
 
 def propose(out: Path, *, pictures: Artifact, data: DataParams, split: str, proposals: ProposalParams) -> None:
-    """Stage: writes masks/<name>.npz, the mask proposals of every picture of the split. Looks at photos only."""
+    """Stage: writes regions/<name>.npz, the mask proposals of every picture of the split. Looks at photos only."""
     view = TagView(open_set(pictures, data, split))
     items = [(name, view.image(index)) for index, name in enumerate(view.names)]
-    parallel(partial(_write_masks, out / "masks", proposals), items, title="proposals")
+    parallel(partial(_write_regions, out / "regions", proposals), items, title="proposals")
 
 
-def _write_masks(folder: Path, proposals: ProposalParams, item: tuple[str, np.ndarray]) -> None:
+def _write_regions(folder: Path, proposals: ProposalParams, item: tuple[str, np.ndarray]) -> None:
     name, image = item
-    masks = region_masks(image, proposals)
-    save_maps(folder, name, masks=np.packbits(masks, axis=-1), width=np.int64(image.shape[1]))
+    members, cells = regions(image, proposals)
+    save_maps(folder, name, members=members, cells=cells.astype(np.int32))
 
 
 def load_proposals(artifact: Artifact, name: str) -> np.ndarray:
     """Mask proposals bool (n, H, W) of one picture from the stage `propose`."""
-    stored = load_maps(artifact / "masks", name)
-    return np.unpackbits(stored["masks"], axis=-1, count=int(stored["width"])).astype(bool)
+    stored = load_maps(artifact / "regions", name)
+    return stored["members"][:, stored["cells"]]
