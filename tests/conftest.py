@@ -80,19 +80,21 @@ class Study:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def start(self, *words: str) -> subprocess.Popen:
+    def start(self, *words: str, **variables: str) -> subprocess.Popen:
         """Starts `python -m <words>` in the project's folder, in a session of its own."""
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
-        return subprocess.Popen([sys.executable, "-m", *words], cwd=self.root, env=self.environment, **pipe)
+        return subprocess.Popen(
+            [sys.executable, "-m", *words], cwd=self.root, env={**self.environment, **variables}, **pipe
+        )
 
     def kill(self, process: subprocess.Popen) -> None:
         """SIGKILL for a process and all that it started, kernels too."""
         kill_tree(process)
         process.communicate(timeout=30)
 
-    def python(self, *words: str) -> tuple[int, str]:
+    def python(self, *words: str, **variables: str) -> tuple[int, str]:
         """Exit code and everything printed by `python -m <words>`."""
-        process = self.start(*words)
+        process = self.start(*words, **variables)
         try:
             said, _ = process.communicate(timeout=300)
         finally:

@@ -52,6 +52,23 @@ def test_a_batch_runs_what_is_stale_and_nothing_else(chain):
     assert all(f"tiny_{name} " in said for name in ("sums", "ablations", "figures"))
 
 
+def test_notebooks_at_once_share_the_cores(study):
+    show = "import os; print({name: os.environ[name] for name in ['OMP_NUM_THREADS', 'WEAKSEG_THREADS']})"
+    study.notebook("sums", show)
+    study.notebook("more", show)
+    command = (*study.batch(), "seeds=0")
+    for at_once, share in {"-c1": "4", "-c9": "2"}.items():
+        words = [at_once if word == "-c2" else word for word in command]
+        code, said = study.python(*words, OMP_NUM_THREADS="4")
+        assert code == 0, said
+        assert (
+            study.text("sums")
+            == study.text("more")
+            == f"{{'OMP_NUM_THREADS': '{share}', 'WEAKSEG_THREADS': '{share}'}}\n"
+        )
+        (study.out / "sums.html").unlink(), (study.out / "more.html").unlink()
+
+
 def test_bad_params_stop_the_batch_before_anything_runs(chain):
     chain.params("profile: toy\nseeds: [0]\nsum: {frist: 1}\n")
     code, said = chain.python(*chain.batch())

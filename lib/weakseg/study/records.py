@@ -180,8 +180,16 @@ def machine() -> dict[str, Any]:
     with contextlib.suppress(OSError):
         found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
         processor = found[1].strip() if found else processor
-    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": processor, "cores": granted, "gpu": ", ".join(cards.names()) or None, "system": platform.platform()}
+    return {"cpu": processor, "cores": cores(), "gpu": ", ".join(cards.names()) or None, "system": platform.platform()}
+
+
+def cores() -> int:
+    """Cores that the system grants: by affinity, and by the quota of a container (cgroup v2, rounded up)."""
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # no cgroup v2, or "max": no limit
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        granted = min(granted, -(-int(quota) // int(period)))
+    return max(1, granted)
 
 
 def versions() -> dict[str, str]:

@@ -22,11 +22,14 @@ from weakseg.study import cards, places, records
 from weakseg.study.params import Group, canonical, load
 from weakseg.study.plan import NotebookFailed, Run, key_of, overrides_of, parameter_names, parts
 
+# Everything that counts threads; Snakemake sets most of them to a rule's threads, which are 1.
+THREADS = ("WEAKSEG_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
-def run_notebook(run: Run, say: Callable[[str], None] = print, again: bool = False, jobs: int = 1) -> bool:
+
+def run_notebook(run: Run, say: Callable[[str], None] = print, again: bool = False, threads: int = 0) -> bool:
     """Makes a notebook's results current; False when they were. `again` runs it in any case.
 
-    jobs: how many notebooks run at once on this machine; this one takes its share of the cores.
+    threads: for the kernel and its workers; 0 leaves it to the environment.
 
     Raises ValueError or FileNotFoundError for bad input (before any work), NotebookFailed when a cell fails, each with
     a message of one line.
@@ -40,8 +43,8 @@ def run_notebook(run: Run, say: Callable[[str], None] = print, again: bool = Fal
     with alone(run, say):
         if not again and records.current(run, known):  # by the process that held the lock
             return False
-        with cards.one(), share_of_cores(jobs):
-            _compute(run, parameters, known, say)
+        with cards.one():
+            _compute(run, parameters, known, say, dict.fromkeys(THREADS, str(threads)) if threads else {})
     return True
 
 
@@ -90,26 +93,15 @@ def alone(run: Run, say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def share_of_cores(jobs: int) -> Iterator[None]:
-    """Threads times jobs never exceed the cores: two trainings with all threads each slow each other many times."""
-    if jobs == 1:
-        yield
-        return
-    from weakseg.study.execute import environment
-    from weakseg.study.machine import threads  # torch comes with it
-
-    with environment(OMP_NUM_THREADS=str(max(1, threads() // jobs))):
-        yield
-
-
-def _compute(run: Run, parameters: dict[str, Any], known: dict, say: Callable[[str], None]) -> None:
+def _compute(
+    run: Run, parameters: dict[str, Any], known: dict, say: Callable[[str], None], variables: dict[str, str]
+) -> None:
     from weakseg.study.execute import PeakMemory, environment, execute
 
     partial = run.folder / f".{run.notebook}.running.ipynb"
     began, started = datetime.now(UTC), time.monotonic()
     records.withdraw(run)
-    with environment(WEAKSEG_NOTEBOOK=run.notebook), PeakMemory() as memory:
+    with environment(WEAKSEG_NOTEBOOK=run.notebook, **variables), PeakMemory() as memory:
         try:
             execute(run.source, partial, parameters, str(run), say)
         except NotebookFailed as error:
@@ -160,7 +152,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--profile", default="demo", help="as in params/<profile> (default: demo)")
     parser.add_argument("--seeds", help="in place of the file's, as 0,1,2")
     parser.add_argument("--set", action="append", default=[], metavar="GROUP.KEY=VALUE", help="likewise any value")
-    parser.add_argument("--jobs", type=int, default=1, help="notebooks run at once here, which share the cores")
+    parser.add_argument("--threads", type=int, default=0, help="for this notebook (default: all that are granted)")
     parser.add_argument("--again", action="store_true", help="run even when nothing changed")
     parser.add_argument("--check", action="store_true", help="only check params and notebook")
     return parser.parse_args(words)
@@ -177,7 +169,7 @@ def main(words: Sequence[str] | None = None) -> int:
         run = Run(given.paper, given.notebook, given.profile, overrides_of(given.seeds, given.set))
         if given.check:
             check(run)
-        elif not run_notebook(run, _say, given.again, max(1, given.jobs)):
+        elif not run_notebook(run, _say, given.again, given.threads):
             _say(f"{run} is up to date")
     except (ValueError, FileNotFoundError) as error:
         print(f"weakseg: {error}", file=sys.stderr)
