@@ -43,6 +43,7 @@ class DeeplabParams(Group):
     backbone: backbones.Name = "small"
     weights: str | None = None
     frozen_norm: backbones.FrozenNorm | None = None
+    cut_after: int = Field(0, ge=0, le=5)  # so many of the backbone's stages stay as they are; usual with ImageNet: 2
     output_stride: Literal[8, 16, 32] = 8
     dilated: bool = True  # later stages are dilated where they lost their stride; as in the network of `init`, if any
     head: Literal["largefov", "aspp"] = "aspp"
@@ -99,7 +100,12 @@ def build_deeplab(params: DeeplabParams, classes: int, pretrained: bool = True) 
     weights = params.weights if pretrained else None
     stride = params.output_stride
     backbone = backbones.build(
-        params.backbone, weights=weights, output_stride=stride, frozen_norm=norm, dilated=params.dilated
+        params.backbone,
+        weights=weights,
+        output_stride=stride,
+        frozen_norm=norm,
+        cut_after=params.cut_after,
+        dilated=params.dilated,
     )
     inputs = backbone.channels[-1]
     if params.head == "largefov":

@@ -46,6 +46,7 @@ class MaskRcnnParams(Group):
     backbone: backbones.Name = "small"
     weights: str | None = None  # as in nets.backbones.build: a file, "torchvision", or None
     frozen_norm: backbones.FrozenNorm | None = None
+    cut_after: int = Field(0, ge=0, le=5)  # so many of the backbone's stages stay as they are; usual with ImageNet: 2
     short_side: PositiveInt | None = None  # None: pictures as they are
     long_side: PositiveInt = 800  # at most; used only with short_side
     strides: tuple[PositiveInt, ...] = (4, 8, 16)  # pyramid levels, finest first
@@ -117,6 +118,7 @@ def build_mask_rcnn(params: MaskRcnnParams, classes: int, pretrained: bool = Tru
         weights=params.weights if pretrained else None,
         output_stride=max(8, *params.strides),
         frozen_norm=norm,
+        cut_after=params.cut_after,
     )
     pyramid = Pyramid(backbone, params.strides, params.pyramid_channels, params.pyramid_pool)
     model = MaskRCNN(
