@@ -126,6 +126,9 @@ def test_a_venv_is_made_once_mended_when_half_made_and_brought_up_to_date(tmp_pa
     (tmp_path / "requirements.txt").write_text("numpy==9.9\n")
     assert shell(tmp_path, path).returncode == 0
     assert log.read_text() == "made\ninstalled\n" * 2 + "installed\n"
+    (tmp_path / ".venv" / "weakseg.stamp").write_text("/another/folder\n")  # a .venv that was copied or moved is dead
+    assert shell(tmp_path, path).returncode == 0
+    assert log.read_text() == "made\ninstalled\n" * 2 + "installed\n" + "made\ninstalled\n"
 
 
 def test_a_conda_environment_is_used_when_it_has_the_pins_and_left_aside_otherwise(tmp_path):
