@@ -12,9 +12,9 @@ import sys
 
 from weakseg.study import plan, records, status
 
-PROFILE = str(config.get("profile", "demo"))
-SEEDS = str(config.get("seeds", ""))
-PAPERS = str(config.get("papers", "")).split()
+PROFILE = str(config.get("profile") or "demo")
+SEEDS = str(config["seeds"]) if config.get("seeds") is not None else ""  # 0 is a seed
+PAPERS = str(config.get("papers") or "").split()
 SEEDED = ["--seeds", SEEDS] if SEEDS else []
 
 
