@@ -58,3 +58,8 @@ def test_empty_masks_and_maps_are_drawn_without_complaint():
     row = {"a": panels.instances(IMAGE, nothing), "b": panels.outlines(IMAGE, nothing)}
     row |= {"c": panels.labels(IMAGE, np.zeros((12, 16), int)), "d": panels.heat(np.zeros((3, 3)), high=None)}
     assert titles(panels.grid({"": row}, "t")) == list("abcd")
+
+
+def test_a_hidden_picture_says_that_it_is_hidden():
+    figure = panels.grid({"": {"a": panels.picture(IMAGE)}}, "t")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["photograph,\nnot shown"]

@@ -37,6 +37,11 @@ def show_pictures(data: Layout | None) -> bool:
     return _Switch.shown
 
 
+def pictures_shown() -> bool:
+    """Whether figures show pictures."""
+    return _Switch.shown
+
+
 def backdrop(image: np.ndarray) -> np.ndarray:
     """Picture (H, W, 3), uint8 or in [0, 1] -> float RGB in [0, 1]; an empty sheet of its size where pictures are
     hidden.

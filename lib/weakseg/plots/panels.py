@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weakseg.plots.canvas import SHEET, backdrop, colour, paint, pale
+from weakseg.plots.canvas import SHEET, backdrop, colour, paint, pale, pictures_shown
 from weakseg.plots.style import style
 
 Panel = Callable[[Axes], None]
@@ -33,8 +33,16 @@ def extent_of(shape: tuple[int, ...]) -> tuple[float, float, float, float]:
 
 
 def picture(image: np.ndarray) -> Panel:
-    """The picture itself (H, W, 3), or the empty sheet where pictures are hidden."""
-    return lambda axes: _show(axes, backdrop(image))
+    """The picture itself (H, W, 3), or the empty sheet with a word why where pictures are hidden."""
+
+    def draw(axes: Axes) -> None:
+        _show(axes, backdrop(image))
+        if not pictures_shown():
+            axes.text(
+                0.5, 0.5, "photograph,\nnot shown", transform=axes.transAxes, ha="center", va="center", fontsize=6
+            )
+
+    return draw
 
 
 def heat(values: np.ndarray, image: np.ndarray | None = None, high: float | None = 1.0, cmap: str = "viridis") -> Panel:
