@@ -52,8 +52,8 @@ class MaskRcnnParams(Group):
     strides: tuple[PositiveInt, ...] = (4, 8, 16)  # pyramid levels, finest first
     pyramid_pool: bool = False  # one more level, the coarsest subsampled, for proposals only
     pyramid_channels: PositiveInt = 64
-    anchors: tuple[PositiveInt, ...] = (24, 48, 80)  # side of the anchors, one per level
-    anchor_ratios: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0)  # height : width
+    anchors: tuple[PositiveInt, ...] = (38, 50, 70)  # side of the anchors, one per level
+    anchor_ratios: tuple[PositiveFloat, ...] = (0.75, 1.0, 1.3)  # height : width
     roi_scale: PositiveInt = 112  # RoIs of this side (geometric mean) are read at stride 16
     box_features: PositiveInt = 256
     mask_channels: tuple[PositiveInt, ...] = (64, 64)
@@ -64,7 +64,7 @@ class MaskRcnnParams(Group):
     min_score: float = Field(0.0, ge=0)  # pseudo instances with a lower score are dropped
     min_side: float = Field(4.0, ge=0)  # instances with a shorter box side are dropped
     flip: bool = True
-    training: Optimisation = Optimisation(epochs=4)
+    training: Optimisation = Optimisation(epochs=3, lr=0.02, warmup=0.1, schedule="cosine", clip=5.0, precision="bf16")
     test: DetectionParams = DetectionParams()
 
     @model_validator(mode="after")
