@@ -19,7 +19,8 @@ Name = Literal["tiny", "small", "resnet50", "resnet101", "mobilenet_v2"]
 FrozenNorm = Literal["no", "statistics", "all"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-WIDTHS = {"tiny": (12, 12, 16, 24, 32), "small": (24, 24, 48, 96, 144)}
+# Multiples of 8: with 12 channels oneDNN (torch 2.12) writes out of bounds in a strided, channels-last convolution.
+WIDTHS = {"tiny": (16, 16, 16, 24, 32), "small": (24, 24, 48, 96, 144)}
 STRIDES = (2, 4, 8, 16, 32)
 
 
