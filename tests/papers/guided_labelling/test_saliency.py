@@ -59,7 +59,7 @@ def test_stages_on_drawn_pictures(drawn, side):
     targets = store(saliency.cut_targets, pictures=pictures, source="msra", iterations=5)
     truth = open_duts(pictures.path)
     overlap = []
-    for index, name in enumerate(MsraSet(pictures.path).names):
+    for name in MsraSet(pictures.path).names:
         target = load_labels(targets / "semantic", name)
         assert set(np.unique(target)) <= {0, 1}
         overlap.append(mask_iou(target[None] > 0, truth.mask(truth.names.index(name))[None])[0, 0])
