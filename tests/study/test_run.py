@@ -51,11 +51,12 @@ def test_a_run_leaves_notebook_page_and_record_and_is_then_up_to_date(study):
 
 
 def test_what_changes_a_result_makes_stale_and_is_named_and_nothing_else_does(study):
+    study.notebook("sums", "from weakseg.papers.tiny import arithmetic", "print('sum', arithmetic.add(**sum))")
     study.run("sums")
     set_function(study, '"""Adds."""', '"""Adds two numbers."""  # a remark')
     set_function(study, "return 0", "return 1")  # `unused`
-    study.notebook("sums", "# Sums, in other words", "# More words", "from weakseg.papers.tiny.arithmetic import add",
-                   "print( 'sum',   add(**sum) )  # a remark")  # fmt: skip
+    words = ["# Sums, in other words", "# More words", "from weakseg.papers.tiny import arithmetic  # a remark"]
+    study.notebook("sums", *words, "print( 'sum',   arithmetic.add( **sum ) )  # a remark")
     study.params("# a remark\nsum: {second: 4, first: 3}\nprofile: toy\nseeds: [0]\n")
     assert why(study) == "1 of 1 notebooks are up to date\n"
 
@@ -63,8 +64,8 @@ def test_what_changes_a_result_makes_stale_and_is_named_and_nothing_else_does(st
     assert "code weakseg.papers.tiny.arithmetic.add changed" in why(study)
     study.params("profile: toy\nseeds: [0]\nsum: {first: 30, second: 4}\n")
     assert "parameter sum.first: 3 -> 30" in why(study)
-    study.notebook("sums", "from weakseg.papers.tiny.arithmetic import add", "print('total', add(**sum))")
-    assert "cell 3 (print('total', add(**sum))) changed" in why(study)
+    study.notebook("sums", "from weakseg.papers.tiny import arithmetic", "print('total', arithmetic.add(**sum))")
+    assert "cell 3 (print('total', arithmetic.add(**sum))) changed" in why(study)
     assert study.python("weakseg.study.status", "--profile", "toy")[0] == 1
     assert study.run("sums")[0] == 0 and study.text("sums") == "total 34\n"
     (study.out / "sums.html").unlink()

@@ -6,7 +6,6 @@ Words, comments, formatting and file times are not in it. Nothing here imports t
 """
 
 import ast
-import functools
 import hashlib
 import json
 import os
@@ -205,10 +204,23 @@ def digest(content: str | bytes) -> str:
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
-@functools.lru_cache
 def _closure(text: str) -> dict[str, str]:
     """weakseg functions that `text` reaches, with a digest each."""
-    return {name: str(value) for name, value in closure_of_source(text).items() if not name.startswith("<")}
+    found = closure_of_source(ast.unparse(_ModulesByName().visit(ast.parse(text))))
+    return {name: value for name, value in found.items() if not name.startswith("<")}
+
+
+class _ModulesByName(ast.NodeTransformer):
+    """``from weakseg.papers.irn import recipe`` as ``import weakseg.papers.irn.recipe as recipe``.
+
+    A name that is imported from somewhere counts as used, all of it; of a module, only what follows the dot.
+    """
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
+        modules = [alias for alias in node.names if WEAKSEG.file(f"{node.module}.{alias.name}")]
+        others = [alias for alias in node.names if alias not in modules]
+        found = [ast.Import([ast.alias(f"{node.module}.{a.name}", a.asname or a.name)]) for a in modules]
+        return [*found, *([ast.ImportFrom(node.module, others, node.level)] if others else [])]
 
 
 def groups(paper: str) -> dict[str, str]:
