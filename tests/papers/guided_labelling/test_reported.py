@@ -1,0 +1,42 @@
+"""The reported numbers and the claims: they can be read, they agree with each other, and the paper's own numbers pass
+every claim that they can decide."""
+
+import pytest
+
+from weakseg.study.claims import claims_of
+from weakseg.study.reported import reported
+
+TABLES = reported("guided_labelling").tables
+
+
+def paper(table: str, row: str, column: str) -> float | None:
+    return TABLES[table].row(row).paper.get(column)
+
+
+def test_the_tables_of_the_paper():
+    assert list(TABLES) == [f"table{k}" for k in range(1, 6)]
+    assert [sum(not row.ours_only for row in TABLES[f"table{k}"].rows) for k in range(1, 6)] == [4, 5, 16, 7, 11]
+
+
+def test_table_4_is_a_part_of_table_5():
+    for row in TABLES["table4"].rows:
+        other = TABLES["table5"].row(row.row)
+        assert row.paper == other.paper and row.about.items() <= other.about.items()
+
+
+def test_share_of_full_supervision_is_that_of_the_test_pictures():
+    for row in TABLES["table3"].rows:
+        test, share = (row.paper.get(column) for column in ("test_mIoU", "FS_percent"))
+        assert (test is None) == (share is None)
+        if test is not None:
+            assert share == pytest.approx(100 * test / 70.3, abs=0.1)
+
+
+@pytest.mark.parametrize("claim", claims_of("guided_labelling"), ids=lambda claim: claim.id)
+def test_the_papers_own_numbers_hold(claim):
+    left, right = (paper(claim.table, cell.row, cell.column) for cell in (claim.left, claim.right))
+    if left is None or right is None:
+        assert any(TABLES[claim.table].row(cell.row).ours_only for cell in (claim.left, claim.right))
+        return
+    margin = claim.margin * right if claim.kind == "ratio_at_least" else right + claim.margin
+    assert left > margin if claim.kind == "greater" else left >= margin
