@@ -11,6 +11,7 @@ from weakseg.papers.guided_labelling import guiding, seeding, segmenter
 from weakseg.papers.guided_labelling.guides import GuideParams
 from weakseg.papers.guided_labelling.segmenter import CrfSets
 from weakseg.study.artifacts import load_labels
+from weakseg.study.stages import Store
 
 SMALL = DeeplabParams(
     backbone="tiny", head="largefov", rates=(2,), channels=16, crop=64, training=Optimisation(steps=3, batch_size=4)
@@ -75,10 +76,10 @@ def test_gradient_goes_through_the_softmax_only():
         assert found[place].item() == pytest.approx(slope.item(), abs=1e-6, rel=1e-3)
 
 
-def test_stages_on_drawn_pictures(drawn, small_seeder):
+def test_stages_on_drawn_pictures(drawn, small_seeder, tmp_path):
     """crf-loss trains another net than plain guides; crf-postproc predicts again with the same one."""
-    store, pictures, data = drawn
-    common = {"pictures": pictures, "data": data}
+    _, pictures, data = drawn
+    store, common = Store(tmp_path), {"pictures": pictures, "data": data}
     model = store(seeding.train_seeder, **common, form="highres", seeder=small_seeder, seed=0)
     heat = store(seeding.make_heat, model=model, **common, split="trainaug", name="gap_highres", seeder=small_seeder)
     labels = store(guiding.make_guides, **common, heat=heat, split="trainaug", name="seeds", guide=GuideParams())
