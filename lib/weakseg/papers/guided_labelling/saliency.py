@@ -56,9 +56,11 @@ def boxed_pictures(root: Path, source: str) -> BoxedPictures:
     """The salient pictures below the data root. FileNotFoundError with the mend when they are not there."""
     if source == "msra":
         annotated = MsraSet(root)
-        return BoxedPictures(tuple(annotated.names), annotated.image, lambda i: tuple(annotated.average_box(i)))
+        return BoxedPictures(
+            tuple(annotated.names), annotated.image, lambda i: tuple(annotated.average_box(i).tolist())
+        )
     masked = open_ecssd(root)
-    return BoxedPictures(tuple(masked.names), masked.image, lambda i: tuple(boxes_of(masked.mask(i)[None])[0]))
+    return BoxedPictures(tuple(masked.names), masked.image, lambda i: tuple(boxes_of(masked.mask(i)[None])[0].tolist()))
 
 
 # ---------------------------------------------------------------- stages
