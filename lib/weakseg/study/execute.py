@@ -191,7 +191,10 @@ def _end_children() -> None:
 
 
 class PeakMemory(threading.Thread):
-    """Samples the memory of this process and its children once a second; `megabytes` is the highest sum seen."""
+    """Samples the memory of this process and its children; `megabytes` is the highest sum seen.
+
+    Every five seconds: a sample walks the page tables, which takes the kernel of a large process 0.1 s.
+    """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -209,7 +212,7 @@ class PeakMemory(threading.Thread):
         me = psutil.Process()
         while True:
             self.megabytes = max(self.megabytes, sum(_megabytes(p) for p in [me, *me.children(recursive=True)]))
-            if self._done.wait(1.0):
+            if self._done.wait(5.0):
                 return
 
 
