@@ -27,8 +27,6 @@ from weakseg.study.machine import device, parallel
 from weakseg.study.params import Group
 from weakseg.study.stages import Artifact, Store
 
-CONTOUR = np.ones((5, 5), np.uint8)  # the window of the morphological gradient that draws a proposal's contour
-
 
 class RetrievalParams(Group):
     """From class maps to instances. Nothing here changes the training.
@@ -38,6 +36,9 @@ class RetrievalParams(Group):
     class_threshold: smallest class score. max_peaks: followed per picture.
     Retrieval score = inside * mass inside + contour * mass on the contour - background * share of the picture that the
     proposal covers outside the class (the released 1e-5 per pixel at 448 x 448 is 2.0 per picture).
+    contour_width: side of the morphological gradient's window, in pixels of the picture. Five pixels are a line on
+    448 px; on 128 px they hold the whole response of a small proposal, which then beats the object it is part of. Small
+    pictures want a narrower contour and a smaller weight.
     """
 
     peak_threshold: float = 30.0
@@ -46,6 +47,7 @@ class RetrievalParams(Group):
     max_peaks: int = Field(30, ge=1)
     inside: float = Field(0.8, ge=0)
     contour: float = Field(1.0, ge=0)
+    contour_width: Literal[3, 5, 7] = 5
     background: float = Field(2.0, ge=0)
     background_level: float = Field(0.95, ge=0)
     nms: float = Field(0.3, gt=0, le=1)
@@ -218,7 +220,8 @@ def retrieve(
     if not n or not len(responses):
         return np.zeros(0, dtype=np.int64), np.zeros(0)
     shapes = masks.reshape(n, -1).astype(np.float32)
-    contours = np.stack([cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, CONTOUR) for mask in masks.astype(np.uint8)])
+    window = np.ones((retrieval.contour_width,) * 2, np.uint8)
+    contours = np.stack([cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, window) for mask in masks.astype(np.uint8)])
     response = np.stack([cv2.resize(each, (W, H), interpolation=cv2.INTER_AREA) for each in responses])
     response = response.reshape(len(responses), -1)
     response = response / np.maximum(response.sum(axis=1, keepdims=True), 1e-10)

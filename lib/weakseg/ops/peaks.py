@@ -82,21 +82,20 @@ class _PositiveConvolution(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, stride, padding, dilation, groups) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.geometry = (stride, padding, dilation, groups)
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, *geometry) -> Tensor:
+        positive = weight.clamp(min=0)
+        shifted = x - x.amin(dim=(1, 2, 3), keepdim=True)
+        response = F.conv2d(shifted, positive, None, *geometry)  # here, once, for however many peaks go down
+        ctx.save_for_backward(shifted, positive, torch.where(response >= NO_RESPONSE, 1 / response, 0.0))
+        ctx.geometry = geometry
+        return F.conv2d(x, weight, bias, *geometry)
 
     @staticmethod
     def backward(ctx, outgoing: Tensor):
-        x, weight = ctx.saved_tensors
+        shifted, positive, per_response = ctx.saved_tensors
         stride, padding, dilation, groups = ctx.geometry
-        positive = weight.clamp(min=0)
-        shifted = x - x.amin(dim=(1, 2, 3), keepdim=True)
-        response = F.conv2d(shifted, positive, None, *ctx.geometry)
-        explained = response >= NO_RESPONSE
-        share = torch.where(explained, outgoing / torch.where(explained, response, torch.ones_like(response)), 0.0)
-        down = torch.nn.grad.conv2d_input(x.shape, positive, share, stride, padding, dilation, groups)
+        share = outgoing * per_response
+        down = torch.nn.grad.conv2d_input(shifted.shape, positive, share, stride, padding, dilation, groups)
         return shifted * down, None, None, None, None, None, None
 
 
