@@ -42,8 +42,14 @@ def test_the_paper_uses_no_atrous_compensation_but_deeplab_may():
 
 @pytest.mark.parametrize(
     ("asked", "name", "weights", "kept"),
-    [(None, "resnet50", None, "no"), (None, "resnet50", "torchvision", "statistics"), (True, "small", None, "statistics"),
-     (None, "mobilenet_v2", "torchvision", "all"), (False, "mobilenet_v2", "torchvision", "no"), ("all", "small", None, "all")],
+    [
+        (None, "resnet50", None, "no"),
+        (None, "resnet50", "torchvision", "statistics"),
+        (True, "small", None, "statistics"),
+        (None, "mobilenet_v2", "torchvision", "all"),
+        (False, "mobilenet_v2", "torchvision", "no"),
+        ("all", "small", None, "all"),
+    ],
 )  # fmt: skip
 def test_which_norms_are_kept(asked, name, weights, kept):
     assert backbones.norm_kept(name, weights, asked) == kept

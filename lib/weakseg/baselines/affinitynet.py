@@ -1,4 +1,4 @@
-"""AffinityNet (Ahn and Kwak, CVPR 2018, "PSA"): affinities from embedding distances; outside baseline of IRN table 2."""
+"""AffinityNet (Ahn and Kwak, CVPR 2018, "PSA"): affinities from embedding distances; a baseline of IRN table 2."""
 
 import functools
 from pathlib import Path
@@ -69,7 +69,7 @@ def with_background(cams: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def confident_labels(image: np.ndarray, cams: Cams, params: AffinityNetParams) -> np.ndarray:
-    """uint8 (H, W): a class where the map of the low alpha says so, background where that of the high one does, else 255.
+    """uint8 (H, W): a class where the map of the low alpha says so, background where the high one's does, else 255.
 
     The low alpha has much background, so its objects are sure; the high alpha has little, so its background is.
     """

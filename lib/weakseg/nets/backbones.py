@@ -148,7 +148,7 @@ def find_weights(weights: str, name: Name) -> Path | None:
 
 
 def weights_input(weights: str | None, name: Name) -> Artifact | None:
-    """The weights file as a stage's input, so that another file of the same name is another run; None without a file."""
+    """The weights file as a stage's input: another file of the same name is another run; None without a file."""
     path = find_weights(weights, name) if weights else None
     return external(path) if path else None
 

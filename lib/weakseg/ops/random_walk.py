@@ -18,7 +18,7 @@ def transition(pairs: torch.Tensor, radius: int, beta: float) -> torch.Tensor:
     """Sparse CSR matrix (B*H*W, B*H*W) whose row j holds a_ij^beta / sum_k a_kj^beta for the neighbours i of j.
 
     pairs: (B, P, H, W) affinity in [0, 1] of every cell with its neighbour at affinity.offsets(radius)[p]; what lies
-    outside the grid is ignored. The affinity is symmetric and 1 of a cell with itself. Columns of the walk's T sum to 1,
+    outside the grid is ignored. The affinity is symmetric, 1 of a cell with itself. Columns of the walk's T sum to 1,
     so a step replaces a score by the weighted mean of the neighbours' scores.
     """
     B, P, H, W = pairs.shape

@@ -123,7 +123,8 @@ def test_irnet_without_a_classifier_is_refused(toy):
 
 
 PAPER = {
-    "data": {"layout": "menagerie", "menagerie": {"size": (94, 125), "classes": 3, "n_trainaug": 2, "n_train": 2, "n_val": 1,
+    "data": {"layout": "menagerie", "menagerie": {"size": (94, 125), "classes": 3, "n_trainaug": 2, "n_train": 2,
+                           "n_val": 1,
              "n_tune": 1, "n_salient": 0, "n_salient_test": 0, "n_ilso": 0, "coco": False}},
     "classifier": {"weights": None, "epochs": 1, "batch_size": 1},
     "irnet": {"weights": None, "epochs": 1, "batch_size": 1},
