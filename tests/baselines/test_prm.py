@@ -89,9 +89,9 @@ def test_loss_falls_when_the_peaks_agree_with_the_tags():
 
 def test_responses_are_distributions_of_the_right_picture():
     torch.manual_seed(0)
-    net = prm.build_prm(TINY, 3)
+    net = prm.build_prm(TINY, 3).eval()
     pictures = torch.rand(2, 3, 64, 64)
-    found = prm.respond(peaks.for_back_propagation(net), pictures, TINY)
+    found = prm.respond(net, peaks.for_back_propagation(net), pictures, TINY)
     assert len(found) == 2
     for responses, class_maps, labels in found:
         assert responses.shape[1:] == (64, 64) and class_maps.shape[1:] == (8, 8)

@@ -84,10 +84,9 @@ def test_the_shift_matters():
 def test_no_positive_weight_explains_nothing():
     net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False))
     nn.init.constant_(net[0].weight, -1.0)
-    pictures = torch.rand(1, 1, 3, 3).requires_grad_()
-    maps = peaks.for_back_propagation(net)(pictures)
     found = peaks.Peaks(*(torch.tensor([0]) for _ in range(4)), torch.tensor([1.0]))
-    assert (peaks.back_propagate(net, pictures, maps, found) == 0).all()
+    response = peaks.back_propagate(peaks.for_back_propagation(net), torch.rand(1, 1, 3, 3), found)
+    assert (response == 0).all()
 
 
 def deep_net():
@@ -99,12 +98,11 @@ def deep_net():
 
 
 def test_many_peaks_at_once_equal_one_by_one():
-    """Two pictures with different numbers of peaks in one batch; each map equals a pass of its own picture alone."""
-    pictures = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    """Two pictures with several peaks, three at once: the last pass is not full. Each map equals its own pass."""
+    pictures = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(1))
     twin = peaks.for_back_propagation(deep_net())
-    maps = twin(pictures)
-    found = peaks.list_peaks(maps.detach(), 0.0, True, -100, 3, 5)
-    together = peaks.back_propagate(twin, pictures, maps, found)
+    found = peaks.list_peaks(deep_net()(pictures).detach(), 0.0, True, -100, 3, 5)
+    together = peaks.back_propagate(twin, pictures, found, at_once=3)
     assert len(found.picture) >= 4
     for number, (picture, label, y, x, _) in enumerate(zip(*found, strict=True)):
         alone = pictures[picture : picture + 1].detach().requires_grad_()
@@ -116,13 +114,17 @@ def test_many_peaks_at_once_equal_one_by_one():
 
 
 def test_response_stays_in_the_receptive_field():
-    pictures = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(2)).requires_grad_()
-    twin = peaks.for_back_propagation(deep_net())
-    maps = twin(pictures)
+    """A corner cell sees 1 + 2 * (2 + 1) rows and columns at most: nothing from row or column 6 on."""
+    pictures = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(2))
     corner = peaks.Peaks(*(torch.tensor([n]) for n in (0, 1, 0, 0)), torch.tensor([1.0]))
-    response = peaks.back_propagate(twin, pictures, maps, corner)[0]
-    assert response[:6, :6].sum() == pytest.approx(1, abs=1e-5) or response.sum() == 0
+    response = peaks.back_propagate(peaks.for_back_propagation(deep_net()), pictures, corner)[0]
+    assert response.sum() == pytest.approx(1, abs=1e-5)
     assert (response[6:] == 0).all() and (response[:, 6:] == 0).all()
+
+
+def test_no_peak_no_response():
+    none = peaks.Peaks(*(torch.zeros(0, dtype=torch.long) for _ in range(4)), torch.zeros(0))
+    assert peaks.back_propagate(peaks.for_back_propagation(deep_net()), torch.rand(1, 3, 8, 8), none).shape == (0, 8, 8)
 
 
 def test_unsupported_padding_is_refused():

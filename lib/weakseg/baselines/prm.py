@@ -165,30 +165,33 @@ def predict_prm(
     view = TagView(open_set(pictures, data, split))
     net = build_prm(prm, len(view.classes))
     train.load_model(net, model / "model.safetensors")
-    twin = peaks.for_back_propagation(net).to(device())
+    net.to(device()).eval()
+    twin = peaks.for_back_propagation(net)
     images = (square(view.image(index), prm.side) for index in range(len(view)))
     items = []
     for positions, batch in augment.same_size_batches(images, prm.batch_size):
-        for position, found in zip(positions, respond(twin, batch.to(device()), prm), strict=True):
+        for position, found in zip(positions, respond(net, twin, batch.to(device()), prm), strict=True):
             items.append((view.names[position], *found))
     parallel(partial(_retrieve_picture, out / "instances", proposals, prm.retrieval), items, title="PRM retrieval")
 
 
-def respond(twin: nn.Module, pictures: Tensor, prm: PrmParams) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def respond(
+    net: PeakNet, twin: nn.Module, pictures: Tensor, prm: PrmParams
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """What the peaks of a batch responded to.
 
     Args:
-        twin: `peaks.for_back_propagation` of a PeakNet. pictures: (B, 3, H, W).
+        net: in inference mode. twin: `peaks.for_back_propagation` of it. pictures: (B, 3, H, W).
 
     Returns:
         Per picture: responses (P, H, W) float32 with sum 1, class maps (P, h, w) of the peaks, labels (P,).
     """
-    pictures = pictures.requires_grad_()
-    maps = twin(pictures)
     r = prm.retrieval
-    found = peaks.list_peaks(maps.detach(), r.peak_threshold, r.relative, r.class_threshold, prm.window, r.max_peaks)
-    responses = peaks.back_propagate(twin, pictures, maps, found).cpu().numpy()
-    class_maps = maps.detach()[found.picture, found.label].cpu().numpy()
+    with torch.no_grad():
+        maps = net(pictures)
+    found = peaks.list_peaks(maps, r.peak_threshold, r.relative, r.class_threshold, prm.window, r.max_peaks)
+    responses = peaks.back_propagate(twin, pictures, found, prm.batch_size).cpu().numpy()
+    class_maps = maps[found.picture, found.label].cpu().numpy()
     owner, label = found.picture.cpu().numpy(), found.label.cpu().numpy()
     return [(responses[owner == b], class_maps[owner == b], label[owner == b]) for b in range(len(pictures))]
 

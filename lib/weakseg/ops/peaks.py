@@ -85,7 +85,7 @@ class _PositiveConvolution(torch.autograd.Function):
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, *geometry) -> Tensor:
         positive = weight.clamp(min=0)
         shifted = x - x.amin(dim=(1, 2, 3), keepdim=True)
-        response = F.conv2d(shifted, positive, None, *geometry)  # here, once, for however many peaks go down
+        response = F.conv2d(shifted, positive, None, *geometry)
         ctx.save_for_backward(shifted, positive, torch.where(response >= NO_RESPONSE, 1 / response, 0.0))
         ctx.geometry = geometry
         return F.conv2d(x, weight, bias, *geometry)
@@ -129,24 +129,27 @@ def for_back_propagation(net: nn.Module) -> nn.Module:
     return twin
 
 
-def back_propagate(twin: nn.Module, pictures: Tensor, maps: Tensor, peaks: Peaks) -> Tensor:
+def back_propagate(twin: nn.Module, pictures: Tensor, peaks: Peaks, at_once: int = 16) -> Tensor:
     """Peak response maps (P, H, W), each non-negative with sum 1 (0 where nothing was explained).
 
     Args:
-        twin: from `for_back_propagation`. pictures: (B, 3, H, W) that require gradient. maps: (B, C, h, w), the twin's
-            class maps of them. peaks: P of them, grouped by picture.
-
-    The k-th peaks of all pictures go down together: pictures do not mix, because batch norm is in inference mode.
+        twin: from `for_back_propagation`. pictures: (B, 3, H, W). peaks: P of them. at_once: peaks in one pass; every
+            peak takes its picture along, because most pictures have one peak and a few have many.
     """
-    B, _, H, W = pictures.shape
-    result = pictures.new_zeros(len(peaks.picture), H, W)
-    place = place_in_picture(peaks.picture)
-    rounds = int(place.max()) + 1 if len(place) else 0
-    for turn in range(rounds):
-        now = place == turn
-        start = torch.zeros_like(maps)
-        start[peaks.picture[now], peaks.label[now], peaks.y[now], peaks.x[now]] = 1
-        (down,) = torch.autograd.grad(maps, pictures, start, retain_graph=turn + 1 < rounds)
-        result[now] = down[peaks.picture[now]].sum(dim=1)  # over RGB
-    result = result.clamp(min=0)
+    parts = [
+        _pass_down(twin, pictures[picture], label, y, x)
+        for picture, label, y, x in zip(*(part.split(at_once) for part in peaks[:4]), strict=True)
+    ]
+    result = torch.cat(parts).clamp(min=0)
     return result / result.sum(dim=(1, 2), keepdim=True).clamp(min=NO_RESPONSE)
+
+
+def _pass_down(twin: nn.Module, pictures: Tensor, label: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """One peak per picture (P, 3, H, W) from the class maps to the pictures, summed over RGB: (P, H, W)."""
+    if not len(pictures):
+        return pictures.new_zeros(0, *pictures.shape[2:])
+    pictures = pictures.detach().requires_grad_()
+    maps = twin(pictures)
+    start = maps[torch.arange(len(pictures), device=maps.device), label, y, x].sum()
+    (down,) = torch.autograd.grad(start, pictures)
+    return down.sum(dim=1)
