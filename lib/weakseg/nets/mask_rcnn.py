@@ -16,14 +16,13 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import MaskView, TagView
 from weakseg.nets import augment, backbones
 from weakseg.nets.final import InstanceSet, Optimisation, collate_instances, load_backbone, optimiser
-from weakseg.nets.roi import PyramidRoiAlign
 from weakseg.study import train
 from weakseg.study.artifacts import load_instances, save_instances
 from weakseg.study.machine import device
@@ -135,12 +134,17 @@ def build_mask_rcnn(params: MaskRcnnParams, classes: int, pretrained: bool = Tru
         box_nms_thresh=params.test.nms,
         box_score_thresh=params.test.score,
         box_detections_per_img=params.test.detections,
-        box_roi_pool=PyramidRoiAlign(params.strides, 7, 2, params.roi_scale),
-        mask_roi_pool=PyramidRoiAlign(params.strides, 14, 2, params.roi_scale),
+        box_roi_pool=_roi_align(params, 7),
+        mask_roi_pool=_roi_align(params, 14),
         **_heads(params, classes),
     )
     model.transform = Sizes(params.short_side, params.long_side)
     return model
+
+
+def _roi_align(params: MaskRcnnParams, size: int) -> MultiScaleRoIAlign:
+    levels = [str(level) for level in range(len(params.strides))]
+    return MultiScaleRoIAlign(levels, size, 2, canonical_scale=params.roi_scale)
 
 
 def _heads(params: MaskRcnnParams, classes: int) -> dict[str, nn.Module]:

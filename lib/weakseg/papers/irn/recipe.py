@@ -9,6 +9,7 @@ from weakseg.nets.backbones import weights_input
 from weakseg.papers.irn import labels as pseudo
 from weakseg.papers.irn import stages
 from weakseg.papers.irn.params import Variant
+from weakseg.study.params import Group
 from weakseg.study.session import Session
 from weakseg.study.stages import Artifact
 
@@ -118,6 +119,12 @@ def pseudo_labels(s: Session, seed: int, split: str = "train", variant: Variant 
     return s.store(pseudo.make_labels, split=split, chosen=backgrounds(s, seed, variant), **sources)
 
 
+def start(s: Session, seed: int, net: Group) -> Artifact | None:
+    """The tag classifier, if `net` has no pretrained weights and stands on the same backbone, else None."""
+    alike = net.backbone == s.params.classifier.backbone
+    return classifier(s, seed) if alike and not net.weights else None
+
+
 def final_instances(s: Session, seed: int, labels: Artifact | None, split: str = "val") -> Artifact:
     """8. Mask R-CNN trained on pseudo instances (None: on the true ones) and its predictions."""
     return mask_rcnn.final_instances(
@@ -126,6 +133,7 @@ def final_instances(s: Session, seed: int, labels: Artifact | None, split: str =
         labels=labels,
         data=s.params.data,
         mask_rcnn=s.params.mask_rcnn,
+        init=start(s, seed, s.params.mask_rcnn),
         split=split,
         seed=seed,
     )
@@ -139,6 +147,7 @@ def final_semantic(s: Session, seed: int, labels: Artifact | None, split: str = 
         labels=labels,
         data=s.params.data,
         deeplab=s.params.deeplab,
+        init=start(s, seed, s.params.deeplab),
         split=split,
         seed=seed,
     )
