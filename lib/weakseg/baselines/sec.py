@@ -69,9 +69,11 @@ def saliency(model: CamClassifier, pictures: Tensor, stage: int) -> Tensor:
     pictures (B, 3, H, W) -> (B, h, w).
     """
     backbone = model.backbone
+    x = (pictures - backbone.mean) / backbone.std
     with torch.no_grad():
-        features = backbone(pictures)[stage - 1]
-    features = x = features.detach().requires_grad_()
+        for earlier in backbone.stages[:stage]:
+            x = earlier(x)
+    features = x = x.detach().requires_grad_()
     for later in backbone.stages[stage:]:
         x = later(x)
     (gradient,) = torch.autograd.grad(model.head(x.mean((2, 3), keepdim=True)).sum(), features)
