@@ -14,7 +14,7 @@ study:
 	@$(READY) && snakemake -c$(JOBS) --config profile=$(PROFILE) papers="$(PAPERS)" seeds="$(SEEDS)" && python -m weakseg.study.agreement --profile $(PROFILE) $(if $(PAPERS),--papers $(PAPERS))
 
 test:
-	@$(READY) && ruff check . && OMP_NUM_THREADS=1 python -m pytest -n $(shell nproc)
+	@$(READY) && ruff check . && OMP_NUM_THREADS=1 python -m pytest -n $(shell nproc) --dist loadfile
 
 lab:
 	@$(READY) && jupyter lab --notebook-dir=notebooks
