@@ -38,6 +38,7 @@ def test_a_run_leaves_notebook_page_and_record_and_is_then_up_to_date(study):
     code, said = study.run("sums")
     assert code == 0, said
     assert study.text("sums") == "sum 7\n"
+    assert str(study.root) not in (study.out / "sums.ipynb").read_text()  # what is published names no machine's folders
     kept = record(study)
     assert kept["outputs"].keys() == {"sums.ipynb", "sums.html"}
     assert kept["seeds"] == [0] and kept["seconds"] > 0 and kept["peak_memory_mb"] > 10

@@ -81,6 +81,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], title: str, 
             notebook = _papermill(source, target, parameters, watch, transport)
         if left := watch.unfinished(notebook):
             raise NotebookFailed(f"cell {left[0]}: ended the run before the last cell (sys.exit?)")
+        _forget_paths(target)
     except (Exception, Stopped) as error:
         _end_children()
         reason = _reason(error, watch)
@@ -121,6 +122,14 @@ def _papermill(
         on_cell_start=watch.started,
         on_cell_executed=watch.executed,
     )
+
+
+def _forget_paths(target: Path) -> None:
+    """Takes out where the notebook lay: results are published, and a folder of this machine means nothing elsewhere."""
+    notebook = nbformat.read(target, as_version=4)
+    for name in ("input_path", "output_path"):
+        notebook.metadata["papermill"].pop(name)
+    nbformat.write(notebook, target)
 
 
 def _put_on_top(target: Path, source: Path, reason: str) -> None:
