@@ -93,3 +93,28 @@ def test_label_colours_differ_and_background_is_white():
     distance = np.abs(colours[:, None] - colours[None]).max(axis=-1)  # (21, 21)
     assert distance[~np.eye(21, dtype=bool)].min() > 0.05
     assert len(set(PALETTE.values())) == 8 and label_colours(0).shape == (0, 3)
+
+
+def test_a_changed_session_differs_in_what_was_named_only(fake):
+    s = fake.session()
+    other = s.changed(walk={"beta": 4.0})
+    assert (other.params.walk.beta, other.params.walk.steps, s.params.walk.beta) == (4.0, 256, 8.0)
+    assert (other.store, other.folder, other.seeds) == (s.store, s.folder, s.seeds)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"walkk": {"beta": 4.0}}, "parameter group 'walkk' is unknown; did you mean 'walk'?"),
+        ({"walk": {"betta": 4.0}}, "walk: key 'betta' is unknown; did you mean 'beta'?"),
+    ],
+)
+def test_a_change_of_nothing_there_is_refused(fake, change, said):
+    with pytest.raises(ValueError) as error:
+        fake.session().changed(**change)
+    assert said in str(error.value)
+
+
+def test_a_change_to_a_value_of_another_type_is_refused(fake):
+    with pytest.raises(ValueError, match="steps"):
+        fake.session().changed(walk={"steps": "many"})

@@ -8,8 +8,10 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
+from IPython import get_ipython
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 # Okabe and Ito's eight colours (Color Universal Design, 2008), dark ones first so that thin text stays readable.
 PALETTE = {
@@ -76,6 +78,13 @@ def style() -> Iterator[None]:
     """Use the house style inside a `with` block."""
     with mpl.rc_context(_RC):
         yield
+
+
+def light_pictures() -> None:
+    """In a notebook, figures are shown as JPEG: pages full of pictures stay a quarter of the size. Files stay exact."""
+    shell = get_ipython()
+    if shell is not None and hasattr(shell, "kernel"):
+        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 90})
 
 
 def label_colours(count: int) -> np.ndarray:

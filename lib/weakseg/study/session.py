@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from weakseg import papers as papers_package
-from weakseg.plots.style import save
+from weakseg.plots.style import light_pictures, save
 from weakseg.study import places
 from weakseg.study.params import Group, load
 from weakseg.study.render import Shown, shown
@@ -53,12 +53,27 @@ class Session:
         profile = namespace.get("profile") or "demo"
         given = {name: namespace[name] for name in model.model_fields if namespace.get(name) is not None}
         params = load(model, places.params_file(profile, paper), given)
+        light_pictures()
         home = places.outputs() / params.profile
         return cls(paper, params, Store(home / "runs"), home / paper)
 
     @property
     def profile(self) -> str:
         return self.params.profile
+
+    def changed(self, **groups: Mapping[str, Any]) -> "Session":
+        """The same run with some parameters changed, for an ablation: changed(walk={"beta": 4}).
+
+        ValueError with the nearest name for an unknown group or key, and for a value that the group refuses.
+        """
+        parts = {}
+        for name, update in groups.items():
+            known(name, list(type(self.params).model_fields), "parameter group")
+            group = getattr(self.params, name)
+            for key in update:
+                known(key, list(type(group).model_fields), f"{name}: key")
+            parts[name] = type(group).model_validate({**dict(group), **update})
+        return replace(self, params=self.params.model_copy(update=parts))
 
     @property
     def seeds(self) -> tuple[int, ...]:
