@@ -9,6 +9,7 @@ from weakseg.data.sets import open_set
 from weakseg.data.voc import VocSet
 from weakseg.metrics import abo
 from weakseg.metrics.overlap import mask_iou
+from weakseg.nets.final import boxes_of
 from weakseg.ops.proposals import ProposalParams
 from weakseg.study.artifacts import load_instances, load_labels
 
@@ -24,12 +25,16 @@ def scene():
     return picture, disc
 
 
+def agreed(image, box, proposals, params):
+    return sdi.agreed_mask(image, box, proposals, boxes_of(proposals), params)
+
+
 def test_agreement_and_doubt():
     """The proposal misses the disc's right quarter and adds nothing else: that quarter is in doubt."""
     picture, disc = scene()
     part = disc.copy()
     part[:, 44:] = False
-    mask, doubt = sdi.agreed_mask(picture, BOX, part[None], SdiParams())
+    mask, doubt = agreed(picture, BOX, part[None], SdiParams())
     assert mask_iou(mask[None], part[None])[0, 0] > 0.95
     assert mask_iou(doubt[None], (disc & ~part)[None])[0, 0] > 0.85
     assert not (mask & doubt).any()
@@ -39,7 +44,7 @@ def test_the_proposal_with_the_best_fitting_box_votes():
     picture, disc = scene()
     small = np.zeros_like(disc)
     small[30:40, 30:40] = True
-    mask, _ = sdi.agreed_mask(picture, BOX, np.stack([small, disc]), SdiParams())
+    mask, _ = agreed(picture, BOX, np.stack([small, disc]), SdiParams())
     assert mask_iou(mask[None], disc[None])[0, 0] > 0.9
 
 
@@ -48,7 +53,7 @@ def test_no_fitting_proposal_leaves_grabcut_alone():
     far = np.zeros_like(disc)
     far[:10, :10] = True
     for proposals in (far[None], far[:0].reshape(0, 80, 80), np.zeros((1, 80, 80), bool)):
-        mask, doubt = sdi.agreed_mask(picture, BOX, proposals, SdiParams())
+        mask, doubt = agreed(picture, BOX, proposals, SdiParams())
         assert mask_iou(mask[None], disc[None])[0, 0] > 0.9
         assert not doubt.any()
 
@@ -58,9 +63,9 @@ def test_a_segment_that_is_too_small_is_given_up():
     picture, disc = scene()
     cross = np.zeros_like(disc)
     cross[40, 20:53] = cross[24:57, 36] = True
-    mask, doubt = sdi.agreed_mask(picture, BOX, cross[None], SdiParams(smallest=0.25))
+    mask, doubt = agreed(picture, BOX, cross[None], SdiParams(smallest=0.25))
     assert mask_iou(mask[None], disc[None])[0, 0] > 0.9 and not doubt.any()
-    mask, _ = sdi.agreed_mask(picture, BOX, cross[None], SdiParams(smallest=0.9))
+    mask, _ = agreed(picture, BOX, cross[None], SdiParams(smallest=0.9))
     assert mask.sum() == 33 * 33
 
 
@@ -90,7 +95,7 @@ def test_the_stage_on_drawn_pictures(drawn):
 
 def test_a_box_outside_the_picture_names_the_trouble():
     with pytest.raises(ValueError, match="holds no pixel"):
-        sdi.agreed_mask(scene()[0], (90, 90, 99, 99), np.zeros((0, 80, 80), bool), SdiParams())
+        agreed(scene()[0], (90, 90, 99, 99), np.zeros((0, 80, 80), bool), SdiParams())
 
 
 def test_no_mask_is_opened(drawn, blind):

@@ -42,12 +42,17 @@ class SdiParams(Group):
 
 
 def agreed_mask(
-    image: np.ndarray, box: tuple[float, float, float, float], proposals: np.ndarray, sdi: SdiParams
+    image: np.ndarray,
+    box: tuple[float, float, float, float],
+    proposals: np.ndarray,
+    extents: np.ndarray,
+    sdi: SdiParams,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The object in a box, and where the two opinions differ.
 
     Args:
-        image: uint8 (H, W, 3). box: x0, y0, x1, y1, half-open. proposals: bool (n, H, W), other objects' included.
+        image: uint8 (H, W, 3). box: x0, y0, x1, y1, half-open. proposals: bool (n, H, W), other objects'
+            included. extents: (n, 4), their tight boxes.
 
     Returns:
         mask: bool (H, W), called object by GrabCut and by the proposal whose box fits the given one best.
@@ -57,7 +62,7 @@ def agreed_mask(
     filled = np.zeros(image.shape[:2], dtype=bool)
     filled[y0:y1, x0:x1] = True
     cut = grabcut(image, box, sdi.iterations, sdi.margin)
-    fit = box_iou(np.array([[x0, y0, x1, y1]]), boxes_of(proposals))[0]
+    fit = box_iou(np.array([[x0, y0, x1, y1]]), extents)[0]
     voted = proposals[fit.argmax()] & filled if fit.max(initial=0) >= max(sdi.overlap, 1e-9) else cut
     enough = sdi.smallest * filled.sum()
     if (cut & voted).sum() >= enough:
@@ -109,7 +114,8 @@ def _label_picture(
     H, W, _ = image.shape
     corners = [(box.x0, box.y0, box.x1, box.y1) for box in boxes or ()]
     candidates = load_proposals(proposals, name)
-    found = np.array([agreed_mask(image, each, candidates, sdi) for each in corners], dtype=bool)
+    extents = boxes_of(candidates)
+    found = np.array([agreed_mask(image, each, candidates, extents, sdi) for each in corners], dtype=bool)
     masks, doubts = found.reshape(-1, 2, H, W).swapaxes(0, 1)  # (n, H, W) each
     labels = np.array([box.label for box in boxes or ()], dtype=np.int64)
     sizes = np.array([(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in corners])
