@@ -13,6 +13,8 @@ from weakseg.study.claims import (
     UNDECIDED,
     Cell,
     Claim,
+    Gain,
+    Spread,
     decide,
     interval,
     joint_draws,
@@ -23,8 +25,8 @@ BOXES = {"boxes": "no boxes"}
 
 
 def claim(kind: str = "greater", margin: float = 0.0) -> Claim:
-    cell = Cell(row="CAM", column="mIoU")
-    return Claim(id="c", table="main", statement="s", kind=kind, left=cell, right=cell, margin=margin)
+    left, right = (Cell(row=row, column="mIoU") for row in ("left", "right"))
+    return Claim(id="c", table="main", statement="s", kind=kind, left=left, right=right, margin=margin)
 
 
 def judged(fake, left: np.ndarray, right: np.ndarray, kind: str = "greater", margin: float = 0.0):
@@ -63,10 +65,47 @@ def test_a_ratio_of_constants_is_that_ratio_and_a_ratio_to_nothing_is_infinite(f
         ("gap_at_least", 8, 5, 7.9, NOT_HELD),
         ("ratio_at_least", 3, 3.5, np.inf, HELD),
         ("ratio_at_least", 3, 1, 2, NOT_HELD),
+        ("differs_by_at_most", 2, -1, 2, HELD),
+        ("differs_by_at_most", 2, -2.1, 0, UNDECIDED),
+        ("differs_by_at_most", 2, -3, 3, UNDECIDED),
+        ("differs_by_at_most", 2, 2.1, 4, NOT_HELD),
+        ("differs_by_at_most", 2, -4, -2.1, NOT_HELD),
     ],
 )
 def test_a_verdict_needs_the_whole_interval(kind, margin, low, high, verdict):
     assert decide(claim(kind, margin), low, high) == verdict
+
+
+def steadier(*rows: str) -> Claim:
+    """The gains of the first two rows over `base` spread more than those of the last two."""
+    cells = [Cell(row=row, column="mIoU") for row in (*rows, "base")]
+    gains = [Gain(cell=cell, over=cells[-1]) for cell in cells[:-1]]
+    sides = [Spread(gains=tuple(pair)) for pair in (gains[:2], gains[2:])]
+    return Claim(id="c", table="main", statement="s", kind="greater", left=sides[0], right=sides[1])
+
+
+def test_a_spread_is_the_range_of_its_gains(fake):
+    found = steadier("a", "b", "c", "d")
+    assert [cell.row for cell in found.cells()] == ["a", "base", "b", "c", "d"]
+    left, right = found.sides(np.array([[8.0, 1.0, 2.0, 5.0, 4.0], [1.0, 0.0, 3.0, 6.0, 4.0]]))
+    assert left.tolist() == [6, 2] and right.tolist() == [1, 2]
+    hits = {"a": 80, "base": 20, "b": 40, "c": 60, "d": 50}  # mIoU is half of it
+    files = [fake.measured(row, np.full(60, value)).evidence / "evidence.npz" for row, value in hits.items()]
+    assert interval(found, [files], ["mIoU"] * 5) == pytest.approx([15, 15, 15])  # (80 - 40) / 2 - (60 - 50) / 2
+
+
+def test_a_spread_needs_two_gains_and_known_cells(fake):
+    gain = '{cell: {row: "walk & more", column: mIoU}, over: {row: "CAM", column: mIoU}}'
+    file = fake.root / "params/claims/fake.yaml"
+    text = file.read_text()
+    file.write_text(text.replace('left: {row: "walk & more", column: mIoU}', f"left: {{gains: [{gain}, {gain}]}}"))
+    assert [cell.row for cell in claims.claims_of("fake")[0].cells()] == ["walk & more", "CAM"]
+    file.write_text(file.read_text().replace('over: {row: "CAM"', 'over: {row: "CMA"'))
+    with pytest.raises(ValueError, match="row 'CMA' is unknown; did you mean 'CAM'"):
+        claims.claims_of("fake")
+    file.write_text(text.replace('left: {row: "walk & more", column: mIoU}', f"left: {{gains: [{gain}]}}"))
+    with pytest.raises(ValueError, match=r"left\.spread\.gains: .*at least 2"):
+        claims.claims_of("fake")
 
 
 def test_seeds_are_resampled_with_the_pictures():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from weakseg.metrics import abo, boxes, instance_ap, seeds, semantic, tags
+from weakseg.metrics import abo, boxes, instance_ap, seed_points, seeds, semantic, tags
 from weakseg.metrics.evidence import Evidence
 
 _KINDS: dict[str, type[Evidence]] = {
@@ -30,6 +31,12 @@ _COLUMNS: dict[tuple[str, str], Callable] = {
     ("overlaps", "ABO"): abo.mean_best_overlap,
     ("overlaps", "mIoU*"): abo.mean_best_overlap,
     ("seeds", "mP"): seeds.mean_precision,
+    ("seeds", "FgP20"): partial(seed_points.precision_at, "foreground"),
+    ("seeds", "BgP80"): partial(seed_points.precision_at, "background"),
+    ("seeds", "FgP"): partial(seed_points.label_value, "foreground_precision"),
+    ("seeds", "FgR"): partial(seed_points.label_value, "foreground_recall"),
+    ("seeds", "BgP"): partial(seed_points.label_value, "background_precision"),
+    ("seeds", "BgR"): partial(seed_points.label_value, "background_recall"),
 }
 _RANKED: dict[str, Callable] = {"instances": instance_ap.mean_ap, "boxes": boxes.mean_ap}
 _STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -57,7 +64,7 @@ def value(evidence: Evidence, column: str, weights: np.ndarray | None = None) ->
 
     Args:
         column: "AP50", "AP70", ... (instances, boxes), "mIoU" (semantic), "mAP" (tags), "CorLoc", "ABO", "mIoU*"
-            (overlaps), "mP" (seeds).
+            (overlaps), "mP", "FgP20", "BgP80" (seeds over a sweep), "FgP", "FgR", "BgP", "BgR" (seeds as label maps).
         weights: (N,) how often each picture counts, or (B, N) for B values at once.
 
     Raises:
@@ -81,25 +88,33 @@ def bootstrap(
     draws: int = 1000,
     seed: int = 0,
 ) -> np.ndarray:
-    """Paired bootstrap over the pictures: `draws` values (draws,) of the statistic of two columns, in percent.
-
-    Every draw takes N pictures with replacement and evaluates both sides on the same ones (Efron 1979). The same seed
-    and number of pictures give the same draws, so evidence of several training seeds can be resampled together.
+    """Paired bootstrap of two columns: `draws` values (draws,) of their statistic, in percent; see `resampled`.
 
     Args:
         statistic: "difference" (left - right), "ratio" (left / right), or a function of two (B,) arrays.
-
-    Raises:
-        ValueError: the two sides were not measured on the same pictures.
     """
     combine = _STATISTICS[statistic] if isinstance(statistic, str) else statistic
-    order = _same_pictures(left.names, right.names)
-    rng, count = np.random.default_rng(seed), len(left.names)
+    return combine(*resampled([left, right], [column_left, column_right], draws, seed).T)
+
+
+def resampled(evidence: Sequence[Evidence], columns: Sequence[str], draws: int = 1000, seed: int = 0) -> np.ndarray:
+    """Paired bootstrap over the pictures: one column of each evidence on every draw, (draws, n), in percent.
+
+    Every draw takes N pictures with replacement and evaluates all on the same ones (Efron 1979). The same seed
+    and number of pictures give the same draws, so evidence of several training seeds can be resampled together.
+
+    Raises:
+        ValueError: they were not measured on the same pictures.
+    """
+    names = evidence[0].names
+    orders = [_same_pictures(names, each.names) for each in evidence]
+    rng, count = np.random.default_rng(seed), len(names)
     result = []
     for start in range(0, draws, _DRAWS_AT_ONCE):
         weights = rng.multinomial(count, np.full(count, 1 / count), size=min(_DRAWS_AT_ONCE, draws - start))
-        result.append(combine(value(left, column_left, weights), value(right, column_right, weights[:, order])))
-    return np.concatenate(result)
+        parts = zip(evidence, columns, orders, strict=True)
+        result.append(np.stack([value(each, column, weights[:, order]) for each, column, order in parts], axis=1))
+    return np.concatenate(result)  # (draws, n)
 
 
 def _same_pictures(left: np.ndarray, right: np.ndarray) -> np.ndarray:

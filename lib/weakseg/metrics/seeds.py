@@ -115,13 +115,13 @@ def mean_precision(evidence: SeedEvidence, weights: np.ndarray | None = None) ->
     precision at the lowest background recall above 0.8 (Oh et al. section 5.1); nan when a recall is never reached.
     """
     curve = {key: np.atleast_2d(each) for key, each in curves(evidence, weights).items()}
-    foreground = _precision_after(curve["foreground_precision"], curve["foreground_recall"], FOREGROUND_RECALL)
-    background = _precision_after(curve["background_precision"], curve["background_recall"], BACKGROUND_RECALL)
+    foreground = precision_after(curve["foreground_precision"], curve["foreground_recall"], FOREGROUND_RECALL)
+    background = precision_after(curve["background_precision"], curve["background_recall"], BACKGROUND_RECALL)
     mean = 50 * (foreground + background)
     return mean if np.ndim(weights) == 2 else float(mean[0])
 
 
-def _precision_after(precision: np.ndarray, recall: np.ndarray, level: float) -> np.ndarray:
+def precision_after(precision: np.ndarray, recall: np.ndarray, level: float) -> np.ndarray:
     """Precision at the lowest recall above `level`, for every row; the first threshold wins a tie."""
     above = np.where(recall > level, recall, np.inf)
     chosen = above.argmin(axis=1)

@@ -5,13 +5,14 @@ pictures with replacement, the same ones for both sides, and, where there are se
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Discriminator, Field, Tag
 
 from weakseg.metrics import resample
 from weakseg.study import places
@@ -31,16 +32,58 @@ class Cell(Group):
     column: str
 
 
+class Gain(Group):
+    """One cell minus another."""
+
+    cell: Cell
+    over: Cell
+
+
+class Spread(Group):
+    """The largest minus the smallest of several gains: how much a gain depends on where it is taken."""
+
+    gains: tuple[Gain, ...] = Field(min_length=2)
+
+
+def _kind_of_side(side: Any) -> str:
+    return "spread" if isinstance(side, Spread) or (isinstance(side, dict) and "gains" in side) else "cell"
+
+
+Side = Annotated[Annotated[Cell, Tag("cell")] | Annotated[Spread, Tag("spread")], Discriminator(_kind_of_side)]
+
+
 class Claim(Group):
-    """One assertion: left is greater than right, at least `margin` times it, or at least `margin` points above it."""
+    """One assertion: left is greater than right, at least `margin` times it, at least `margin` points above it, or
+    differs from it by at most `margin` points, either way."""
 
     id: str
     table: str
     statement: str
-    kind: Literal["greater", "ratio_at_least", "gap_at_least"]
-    left: Cell
-    right: Cell
+    kind: Literal["greater", "ratio_at_least", "gap_at_least", "differs_by_at_most"]
+    left: Side
+    right: Side
     margin: float = 0.0
+
+    def cells(self) -> list[Cell]:
+        """The cells of both sides, each once, in a fixed order."""
+        return list(dict.fromkeys([*cells_of(self.left), *cells_of(self.right)]))
+
+    def sides(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Left and right (...,) from values (..., n) of `cells`."""
+        by_cell = dict(zip(self.cells(), np.moveaxis(values, -1, 0), strict=True))
+        return side_value(self.left, by_cell), side_value(self.right, by_cell)
+
+
+def cells_of(side: Side) -> list[Cell]:
+    """The cells that a side is computed from."""
+    return [side] if isinstance(side, Cell) else [cell for gain in side.gains for cell in (gain.cell, gain.over)]
+
+
+def side_value(side: Side, values: Mapping[Cell, np.ndarray]) -> np.ndarray:
+    """A cell's value, or the spread of gains: never negative, so noise widens it; compare spreads with each other."""
+    if isinstance(side, Cell):
+        return values[side]
+    return np.ptp([values[gain.cell] - values[gain.over] for gain in side.gains], axis=0)
 
 
 class Claims(Group):
@@ -76,7 +119,7 @@ def claims_of(paper: str) -> tuple[Claim, ...]:
 
 def _check(claim: Claim, tables: Reported, file: str) -> None:
     table = tables.tables[known(claim.table, tables.tables, f"{file}: {claim.id}: table")]
-    for cell in (claim.left, claim.right):
+    for cell in claim.cells():
         known(cell.row, [row.row for row in table.rows], f"{file}: {claim.id}: row")
         known(cell.column, table.columns, f"{file}: {claim.id}: column")
 
@@ -91,39 +134,38 @@ def statistic(kind: str, left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def decide(claim: Claim, low: float, high: float) -> str:
     """Held when the whole interval satisfies the claim, not held when no part of it does, else undecided."""
+    if claim.kind == "differs_by_at_most":
+        if max(-low, high) <= claim.margin:
+            return HELD
+        return NOT_HELD if low > claim.margin or high < -claim.margin else UNDECIDED
     strict = claim.kind == "greater"
     if low > claim.margin or (low == claim.margin and not strict):
         return HELD
     return NOT_HELD if high < claim.margin or (high == claim.margin and strict) else UNDECIDED
 
 
-def joint_draws(pairs: np.ndarray, seed: int = 0) -> np.ndarray:
+def joint_draws(values: np.ndarray, seed: int = 0) -> np.ndarray:
     """Mean over training seeds drawn with replacement, anew for each draw of pictures.
 
-    pairs: (S, draws, 2) left and right value of each seed on each draw of pictures. Returns (draws, 2).
+    values: (S, draws, n) value of each cell of each seed on each draw of pictures. Returns (draws, n).
     """
-    S, draws, _ = pairs.shape
+    S, draws, _ = values.shape
     chosen = np.random.default_rng([seed, S]).integers(0, S, size=(draws, S))
-    return pairs[chosen, np.arange(draws)[:, None]].mean(axis=1)  # (draws, S, 2) -> (draws, 2)
+    return values[chosen, np.arange(draws)[:, None]].mean(axis=1)  # (draws, S, n) -> (draws, n)
 
 
-def interval(claim: Claim, sides: Sequence[tuple[Path, Path]], metrics: tuple[str, str], seed: int = 0) -> np.ndarray:
-    """(estimate, low, high) of a claim from one pair of evidence files (left, right) per training seed."""
-    evidence = [(resample.load(left), resample.load(right)) for left, right in sides]
-    if any(not np.array_equal(pair[0].names, evidence[0][0].names) for pair in evidence):
+def interval(claim: Claim, files: Sequence[Sequence[Path]], metrics: Sequence[str], seed: int = 0) -> np.ndarray:
+    """(estimate, low, high) of a claim. files: per training seed the evidence of each of its cells; metrics: of each
+    cell."""
+    evidence = [[resample.load(file) for file in of_seed] for of_seed in files]
+    if any(not np.array_equal(of_seed[0].names, evidence[0][0].names) for of_seed in evidence):
         raise ValueError("its seeds were measured on different pictures; measure all on the same ones, in one order")
-    point = np.array(
-        [[resample.value(e, m) for e, m in zip(pair, metrics, strict=True)] for pair in evidence]
-    )  # (S, 2)
-    pairs = np.stack([resample.bootstrap(*pair, *metrics, _both, DRAWS, seed) for pair in evidence])  # (S, draws, 2)
-    drawn = statistic(claim.kind, *joint_draws(pairs, seed).T)
+    point = np.array([[resample.value(e, m) for e, m in zip(row, metrics, strict=True)] for row in evidence])  # (S, n)
+    drawn = np.stack([resample.resampled(row, metrics, DRAWS, seed) for row in evidence])  # (S, draws, n)
+    results = statistic(claim.kind, *claim.sides(joint_draws(drawn, seed)))
     # No interpolation between draws: a ratio may be infinite.
-    low, high = np.percentile(drawn, 2.5, method="lower"), np.percentile(drawn, 97.5, method="higher")
-    return np.array([float(statistic(claim.kind, *point.mean(axis=0))), low, high])
-
-
-def _both(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    return np.stack([left, right], axis=-1)
+    low, high = np.percentile(results, 2.5, method="lower"), np.percentile(results, 97.5, method="higher")
+    return np.array([float(statistic(claim.kind, *claim.sides(point.mean(axis=0)))), low, high])
 
 
 def judge(paper: str, claim: Claim, folder: Path, runs: Path) -> Verdict:
@@ -133,16 +175,17 @@ def judge(paper: str, claim: Claim, folder: Path, runs: Path) -> Verdict:
     """
     if not (folder / f"{claim.table}.csv").is_file():
         return Verdict(paper, claim, NOT_RUN, reason=f"table {claim.table} was not made")
-    left, right = (_evidence(folder, claim, cell, runs) for cell in (claim.left, claim.right))
-    for side, cell in ((left, claim.left), (right, claim.right)):
-        if not side:
+    cells = claim.cells()
+    found = [_evidence(folder, claim, cell, runs) for cell in cells]
+    for cell, of_cell in zip(cells, found, strict=True):
+        if not of_cell:
             return Verdict(paper, claim, NOT_RUN, reason=f"{cell.row}: {_why(folder, claim, cell)}")
-    seeds = sorted(left.keys() & right.keys())
+    seeds = sorted(set.intersection(*(set(of_cell) for of_cell in found)))
     if not seeds:
-        return Verdict(paper, claim, NOT_RUN, reason="the two sides have no seed in common")
-    metrics = (left[seeds[0]][1], right[seeds[0]][1])
+        return Verdict(paper, claim, NOT_RUN, reason="its cells have no seed in common")
+    metrics = [of_cell[seeds[0]][1] for of_cell in found]
     try:
-        estimate, low, high = interval(claim, [(left[s][0], right[s][0]) for s in seeds], metrics)
+        estimate, low, high = interval(claim, [[of_cell[s][0] for of_cell in found] for s in seeds], metrics)
     except ValueError as error:
         raise ValueError(f"{claim.table}: claim {claim.id}: {error}") from None
     return Verdict(paper, claim, decide(claim, low, high), estimate, low, high, len(seeds))
