@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from weakseg.nets import backbones
 
-NAMES = ["tiny", "small", "resnet50", "resnet101", "mobilenet_v2"]
+NAMES = ["tiny", "small", "resnet50", "resnet101", "mobilenet_v2", "vgg16"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -18,7 +18,7 @@ def test_maps_have_the_promised_sizes(name, output_stride):
         maps = net(torch.rand(1, 3, 64, 96))
     assert [m.shape[1] for m in maps] == list(net.channels)
     assert [(64 // m.shape[2], 96 // m.shape[3]) for m in maps] == [(s, s) for s in net.strides]
-    assert net.strides[1] == 4 and net.strides[-1] == output_stride
+    assert net.strides[1] == (2 if name == "vgg16" else 4) and net.strides[-1] == output_stride
 
 
 def test_full_stride_resnet_is_torchvisions():
@@ -38,6 +38,23 @@ def test_the_paper_uses_no_atrous_compensation_but_deeplab_may():
     kernels = {d: {m.dilation for m in net.stages[4].modules() if isinstance(m, torch.nn.Conv2d)}
                for d, net in (("plain", plain), ("dilated", dilated))}  # fmt: skip
     assert kernels == {"plain": {(1, 1)}, "dilated": {(1, 1), (4, 4)}}
+
+
+def test_vgg16_is_dilated_where_conv5_lost_a_stride():
+    with torch.device("meta"):
+        nets = {(s, d): backbones.build("vgg16", output_stride=s, dilated=d) for s in (8, 16, 32) for d in (0, 1)}
+    dilations = {key: net.stages[4].conv5_1.dilation[0] for key, net in nets.items()}
+    assert dilations == {(8, 0): 1, (8, 1): 2, (16, 0): 1, (16, 1): 1, (32, 0): 1, (32, 1): 1}
+
+
+def test_vgg16_starts_from_a_file_by_the_environments_folder(tmp_path, monkeypatch):
+    state = torchvision.models.vgg16(weights=None).features.state_dict()
+    save_file({f"features.{key}": value.half() for key, value in state.items()}, tmp_path / "vgg16.safetensors")
+    monkeypatch.setenv("WEAKSEG_WEIGHTS", str(tmp_path))
+    net = backbones.build("vgg16", weights="vgg16.safetensors", cut_after=2)
+    torch.testing.assert_close(net.stages[4].conv5_3.weight, state["28.weight"].half().float())
+    assert [stage.training for stage in net.train().stages] == [False, False, True, True, True]
+    assert backbones.weights_input("vgg16.safetensors", "vgg16").path == tmp_path / "vgg16.safetensors"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from torch import nn
 
 from weakseg.study.stages import Artifact, external
 
-Name = Literal["tiny", "small", "resnet50", "resnet101", "mobilenet_v2"]
+Name = Literal["tiny", "small", "resnet50", "resnet101", "mobilenet_v2", "vgg16"]
 FrozenNorm = Literal["no", "statistics", "all"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -107,12 +107,13 @@ def build(
     """A backbone by name.
 
     weights: None (random), "torchvision" (its cache or download), or a safetensors/pth file (see `find_weights`).
-    output_stride: 8, 16 or 32; later strides become 1, without atrous compensation unless `dilated`.
+    output_stride: 8, 16 or 32; later strides become 1, without atrous compensation unless `dilated`. The strides are
+    4 (vgg16: 2) at s2 and `output_stride` at s5.
     frozen_norm: None = "no" from scratch, "statistics" with weights ("all" for mobilenet_v2, whose norms are folded).
     Raises ValueError for an unknown name or output stride.
     """
     scratch, resnets = dict.fromkeys(WIDTHS, _scratch), dict.fromkeys(("resnet50", "resnet101"), _resnet)
-    makers = {**scratch, **resnets, "mobilenet_v2": _mobilenet}
+    makers = {**scratch, **resnets, "mobilenet_v2": _mobilenet, "vgg16": _vgg16}
     if name not in makers:
         raise ValueError(f"backbone: {name!r} is unknown; one of {', '.join(makers)}")
     if output_stride not in (8, 16, 32):
@@ -213,3 +214,12 @@ def _mobilenet(name: Name, weights: str | None, output_stride: int, dilated: boo
         if kept < full:
             _drop_stride(stage, full // kept if dilated else 1)
     return stages, (16, 24, 32, 96, 1280), strides
+
+
+def _vgg16(name: Name, weights: str | None, output_stride: int, dilated: bool):
+    from weakseg.nets.vgg import build_vgg  # here, since that file builds on this one
+
+    # At stride 16 conv5 sees the grid that it was made for, so there is nothing to dilate.
+    form = {32: "vgg16", 16: "lowres", 8: "deeplab" if dilated else "highres"}[output_stride]
+    trunk = build_vgg(form, weights)
+    return trunk.stages, trunk.channels, trunk.strides

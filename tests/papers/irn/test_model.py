@@ -60,3 +60,8 @@ def test_the_mean_shift_is_subtracted():
         net.mean_shift.copy_(torch.tensor([1.0, -2.0]))
         after = net(pictures)[1]
     torch.testing.assert_close(before - after, torch.tensor([1.0, -2.0]).view(1, 2, 1, 1).expand_as(before))
+
+
+def test_a_backbone_without_a_second_map_at_stride_4_is_refused():
+    with torch.device("meta"), pytest.raises(ValueError, match="irnet.backbone: vgg16 has no second map at stride 4"):
+        build_irnet(TINY.model_copy(update={"backbone": "vgg16"}))

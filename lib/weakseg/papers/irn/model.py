@@ -98,7 +98,12 @@ class IrNet(nn.Module):
 
 
 def build_irnet(params: IrnetParams, weights: str | None = None) -> IrNet:
-    """The network of `params`; `weights` (a file or "torchvision") for its backbone, random ones without."""
+    """The network of `params`; `weights` (a file or "torchvision") for its backbone, random ones without.
+
+    Raises ValueError for a backbone whose second map is not at stride 4, on which the fields lie.
+    """
     norm = backbones.norm_kept(params.backbone, params.weights, None)
     backbone = backbones.build(params.backbone, weights=weights, output_stride=params.output_stride, frozen_norm=norm)
+    if backbone.strides[1] != 4:
+        raise ValueError(f"irnet.backbone: {params.backbone} has no second map at stride 4; name a residual backbone")
     return IrNet(backbone, params)
