@@ -13,10 +13,11 @@ from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
 from weakseg.metrics.tags import TagEvidence
 from weakseg.nets import augment, backbones
+from weakseg.nets.final import trained
 from weakseg.ops.cam import CamParams, Cams, merge, multi_scale
 from weakseg.study import train
 from weakseg.study.artifacts import load_maps, save_maps
-from weakseg.study.machine import device
+from weakseg.study.machine import autocast, device
 from weakseg.study.params import Group
 from weakseg.study.stages import Artifact
 
@@ -150,9 +151,7 @@ def train_classifier(
 
 def load_classifier(model: Artifact, params: ClassifierParams, classes: int) -> CamClassifier:
     """The trained network, in inference mode, on the machine's device."""
-    net = build_classifier(params, classes)
-    train.load_model(net, model / "model.safetensors")
-    return net.to(device()).eval()
+    return trained(build_classifier(params, classes), model)
 
 
 def make_cams(
@@ -170,7 +169,8 @@ def make_cams(
     net = load_classifier(model, classifier, len(tagged.classes))
     images = (tagged.image(index) for index in range(len(tagged)))
     for positions, batch in augment.same_size_batches(images, cam.batch_size):
-        maps = [m.cpu().numpy() for m in multi_scale(net, batch.to(device()), cam)]
+        with autocast(classifier.precision):
+            maps = [m.cpu().numpy() for m in multi_scale(net, batch.to(device()), cam)]
         for row, position in enumerate(positions):
             classes = np.flatnonzero(tagged.tags(position))
             scales = {f"scale{k}": m[row, classes] for k, m in enumerate(maps)}
@@ -195,6 +195,7 @@ def score_tags(
     scores = np.zeros((len(tagged), len(tagged.classes)))
     images = (tagged.image(index) for index in range(len(tagged)))
     for positions, batch in augment.same_size_batches(images, classifier.batch_size):
-        scores[positions] = net(batch.to(device())).cpu().numpy()
+        with autocast(classifier.precision):
+            scores[positions] = net(batch.to(device())).float().cpu().numpy()
     truth = np.stack([tagged.tags(index) for index in range(len(tagged))])
     TagEvidence(scores, truth, np.array(tagged.names)).save(out / "evidence.npz")

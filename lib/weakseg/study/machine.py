@@ -33,6 +33,12 @@ def device() -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
+def autocast(precision: str) -> torch.autocast:
+    """The context in which networks compute: "fp32" as they are, "bf16" with matrix products in bfloat16."""
+    kind = "cuda" if torch.cuda.is_available() and os.environ.get("WEAKSEG_DEVICE") != "cpu" else "cpu"
+    return torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16")
+
+
 def threads() -> int:
     """Cores that this process may use: WEAKSEG_THREADS, else OMP_NUM_THREADS, else what the system grants it."""
     for name in ("WEAKSEG_THREADS", "OMP_NUM_THREADS"):

@@ -57,7 +57,7 @@ def fit(
     bar, saved = machine.Progress(order.steps, title, done=step), time.monotonic()
     for names, batch in batches(dataset, order, step, collate, workers, device):
         lr = _set_lr(optimiser, lr_at(step / order.steps))
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with machine.autocast(precision):
             losses = loss_of(model, batch)
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
