@@ -15,9 +15,9 @@ from weakseg.data.weak import TagView
 from weakseg.metrics import semantic
 from weakseg.nets import augment
 from weakseg.nets.classifier import read_cams
+from weakseg.nets.final import trained
 from weakseg.ops import random_walk
 from weakseg.ops.cam import grid_size
-from weakseg.study import train
 from weakseg.study.artifacts import load_maps, save_labels, save_maps
 from weakseg.study.machine import device, parallel
 from weakseg.study.stages import Artifact
@@ -29,9 +29,7 @@ def make_affinities(
 ) -> None:
     """Stage: one pairs/<name>.npz per picture: affinities float16 (P, h, w) of every cell with its neighbours."""
     seen = TagView(open_set(pictures, data, split))
-    net = build_affinitynet(affinitynet)
-    train.load_model(net, model / "model.safetensors")
-    net.to(device()).eval()
+    net = trained(build_affinitynet(affinitynet), model)
     images = (seen.image(index) for index in range(len(seen)))
     for positions, batch in augment.same_size_batches(images, affinitynet.infer_batch_size):
         pairs = all_pairs(net(batch.to(device())).float(), affinitynet.radius).half().cpu().numpy()

@@ -13,10 +13,8 @@ from weakseg.baselines.inputs import square
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
 from weakseg.nets import augment, backbones
-from weakseg.nets.deeplab import DeeplabParams, LabellingParams, build_deeplab, predict_deeplab
-from weakseg.nets.final import load_backbone, optimiser
-from weakseg.study import train
-from weakseg.study.machine import device
+from weakseg.nets.deeplab import DeeplabParams, build_deeplab, predict_deeplab
+from weakseg.nets.final import fit_final, untested, with_file
 from weakseg.study.stages import Artifact, Store
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # scores (B, C + 1, h, w), allowed bool (B, C + 1) -> scalar
@@ -64,19 +62,13 @@ def fit_on_tags(
     """
     torch.manual_seed(seed)
     view = TagView(open_set(pictures, data, "trainaug"))
-    if weights is not None:
-        net = net.model_copy(update={"weights": str(weights.path)})
-    model = build_deeplab(net, len(view.classes) + 1)
-    if init is not None:
-        load_backbone(model.backbone, init / "model.safetensors")
-    model.to(device())
+    model = build_deeplab(with_file(net, weights), len(view.classes) + 1)
 
     def loss_of(model: nn.Module, batch: dict) -> dict[str, Tensor]:
         return {"loss": loss(model(batch["picture"]).float(), allowed_labels(batch["tags"]))}
 
-    samples, by = TaggedPictures(view, side, net.flip), optimiser(model, model.backbone, net.training)
-    train.fit(model, samples, loss_of, by, out=out, seed=seed, title=title, **net.training.for_fit())
-    train.save_model(model, out / "model.safetensors")
+    samples = TaggedPictures(view, side, net.flip)
+    fit_final(out, model, model.backbone, samples, loss_of, net.training, init=init, seed=seed, title=title)
 
 
 def train_and_label(
@@ -94,7 +86,7 @@ def train_and_label(
 
     params: a group with the segmentation net as `net`, handed to the stage as `params`, without how it is tested.
     """
-    trained = params.model_copy(update={"net": params.net.model_copy(update={"test": LabellingParams()})})
+    trained = params.model_copy(update={"net": untested(params.net)})
     weights = backbones.weights_input(params.net.weights, params.net.backbone)
     model = store(stage, pictures=pictures, init=init, weights=weights, data=data, params=trained, seed=seed)
     return store(predict_deeplab, model=model, pictures=pictures, data=data, split=split, deeplab=params.net)

@@ -18,7 +18,7 @@ from weakseg.baselines.inputs import square
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
 from weakseg.nets import augment, backbones
-from weakseg.nets.final import load_backbone
+from weakseg.nets.final import load_backbone, trained
 from weakseg.ops import peaks
 from weakseg.ops.proposals import ProposalParams, load_proposals, propose
 from weakseg.study import train
@@ -163,9 +163,7 @@ def predict_prm(
 ) -> None:
     """Stage: writes instances/<name>.npz for every picture of the split; classes are predicted, no tag is read."""
     view = TagView(open_set(pictures, data, split))
-    net = build_prm(prm, len(view.classes))
-    train.load_model(net, model / "model.safetensors")
-    net.to(device()).eval()
+    net = trained(build_prm(prm, len(view.classes)), model)
     twin = peaks.for_back_propagation(net)
     images = (square(view.image(index), prm.side) for index in range(len(view)))
     items = []
@@ -264,8 +262,8 @@ def instances(
 
     The training depends on neither proposals nor retrieval, so its key does not either.
     """
-    trained = prm.model_copy(update={"proposals": ProposalParams(), "retrieval": RetrievalParams()})
+    untuned = prm.model_copy(update={"proposals": ProposalParams(), "retrieval": RetrievalParams()})
     weights = backbones.weights_input(prm.weights, prm.backbone)
-    model = store(train_prm, pictures=pictures, weights=weights, init=init, data=data, prm=trained, seed=seed)
+    model = store(train_prm, pictures=pictures, weights=weights, init=init, data=data, prm=untuned, seed=seed)
     proposals = store(propose, pictures=pictures, data=data, split=split, proposals=prm.proposals)
     return store(predict_prm, model=model, proposals=proposals, pictures=pictures, data=data, prm=prm, split=split)

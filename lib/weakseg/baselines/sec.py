@@ -18,11 +18,10 @@ from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
 from weakseg.nets import augment
 from weakseg.nets.classifier import CamClassifier, ClassifierParams, load_classifier
-from weakseg.nets.deeplab import DeeplabParams, LabellingParams, build_deeplab, predict_deeplab
-from weakseg.nets.final import load_backbone, optimiser
+from weakseg.nets.deeplab import DeeplabParams, build_deeplab, predict_deeplab
+from weakseg.nets.final import fit_final, untested
 from weakseg.ops.cam import CamParams, grid_size, multi_scale
 from weakseg.ops.crf import CrfParams
-from weakseg.study import train
 from weakseg.study.artifacts import load_labels, save_labels
 from weakseg.study.machine import device
 from weakseg.study.params import Group
@@ -189,19 +188,8 @@ def train_sec(
     torch.manual_seed(seed)
     view = TagView(open_set(pictures, data, "trainaug"))
     model = build_deeplab(sec.net, len(view.classes) + 1)
-    if init is not None:
-        load_backbone(model.backbone, init / "model.safetensors")
-    train.fit(
-        model.to(device()),
-        CuedPictures(view, cues, sec),
-        partial(sec_loss, sec),
-        optimiser(model, model.backbone, sec.net.training),
-        out=out,
-        seed=seed,
-        title="SEC",
-        **sec.net.training.for_fit(),
-    )
-    train.save_model(model, out / "model.safetensors")
+    samples, losses, how = CuedPictures(view, cues, sec), partial(sec_loss, sec), sec.net.training
+    fit_final(out, model, model.backbone, samples, losses, how, init=init, seed=seed, title="SEC")
 
 
 def label_maps(
@@ -230,6 +218,6 @@ def label_maps(
         side=sec.side,
         stride=sec.net.output_stride,
     )
-    trained = sec.model_copy(update={"net": sec.net.model_copy(update={"test": LabellingParams()})})
+    trained = sec.model_copy(update={"net": untested(sec.net)})
     net = store(train_sec, pictures=pictures, cues=cues, init=init, data=data, sec=trained, seed=seed)
     return store(predict_deeplab, model=net, pictures=pictures, data=data, split=split, deeplab=sec.net)

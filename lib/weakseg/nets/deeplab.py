@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import MaskView, TagView
 from weakseg.nets import augment, backbones
-from weakseg.nets.final import LabelSet, Optimisation, load_backbone, optimiser
+from weakseg.nets.final import LabelSet, Optimisation, fit_final, train_and_predict, trained, with_file
 from weakseg.ops.crf import CrfParams, refine
-from weakseg.study import train
 from weakseg.study.artifacts import load_labels, save_labels
 from weakseg.study.machine import device, parallel
 from weakseg.study.params import Group
@@ -141,26 +140,12 @@ def train_deeplab(
     """
     torch.manual_seed(seed)
     whole = open_set(pictures, data, split)
-    if weights is not None:
-        deeplab = deeplab.model_copy(update={"weights": str(weights.path)})
     view = MaskView(whole) if labels is None else TagView(whole)
     label_map = view.semantic if labels is None else lambda i: load_labels(labels / "semantic", view.names[i])
-    model = build_deeplab(deeplab, len(view.classes) + 1)
-    if init is not None:
-        load_backbone(model.backbone, init / "model.safetensors")
-    model.to(device())
+    model = build_deeplab(with_file(deeplab, weights), len(view.classes) + 1)
+    samples = LabelSet(view.names, view.image, label_map, deeplab.crop, deeplab.scales, deeplab.flip)
     how = deeplab.training
-    train.fit(
-        model,
-        LabelSet(view.names, view.image, label_map, deeplab.crop, deeplab.scales, deeplab.flip),
-        label_loss,
-        optimiser(model, model.backbone, how),
-        out=out,
-        seed=seed,
-        title="DeepLab",
-        **how.for_fit(),
-    )
-    train.save_model(model, out / "model.safetensors")
+    fit_final(out, model, model.backbone, samples, label_loss, how, init=init, seed=seed, title="DeepLab")
 
 
 def predict_deeplab(
@@ -174,9 +159,7 @@ def predict_deeplab(
 ) -> None:
     """Stage: writes semantic/<name>.png for every picture of the split."""
     view = TagView(open_set(pictures, data, split))
-    net = build_deeplab(deeplab, len(view.classes) + 1, pretrained=False)
-    train.load_model(net, model / "model.safetensors")
-    net.to(device()).eval()
+    net = trained(build_deeplab(deeplab, len(view.classes) + 1, pretrained=False), model)
     images = [view.image(index) for index in range(len(view.names))]
     scored = score_pictures(net, images, deeplab)
     items = [(view.names[position], images[position], scores) for position, scores in scored]
@@ -232,15 +215,6 @@ def final_semantic(
     seed: int,
 ) -> Artifact:
     """Trains on `train_split` and predicts `split`. The key of the training leaves `deeplab.test` out."""
-    model = store(
-        train_deeplab,
-        pictures=pictures,
-        labels=labels,
-        init=init,
-        weights=backbones.weights_input(deeplab.weights, deeplab.backbone),
-        data=data,
-        deeplab=deeplab.model_copy(update={"test": LabellingParams()}),
-        split=train_split,
-        seed=seed,
-    )
-    return store(predict_deeplab, model=model, pictures=pictures, data=data, split=split, deeplab=deeplab)
+    shared = {"pictures": pictures, "labels": labels, "init": init, "data": data, "seed": seed}
+    stages = train_deeplab, predict_deeplab
+    return train_and_predict(store, stages, "deeplab", deeplab, **shared, split=split, train_split=train_split)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,8 +10,12 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from weakseg.nets import augment
+from weakseg.data.sets import DataParams
+from weakseg.nets import augment, backbones
+from weakseg.study import train
+from weakseg.study.machine import device
 from weakseg.study.params import Group
+from weakseg.study.stages import Artifact, Store
 
 
 class Optimisation(Group):
@@ -84,6 +88,69 @@ def load_backbone(backbone: nn.Module, weights: Path) -> None:
             f"{weights}: holds another backbone than the network that starts from it; "
             f"name the same backbone in both parameter groups"
         ) from error
+
+
+def with_file(params: Group, weights: Artifact | None) -> Group:
+    """`params` whose `weights` is the file itself (see nets.backbones.weights_input), where there is one."""
+    return params if weights is None else params.model_copy(update={"weights": str(weights.path)})
+
+
+def untested(params: Group) -> Group:
+    """`params` with the default `test`: the training does not depend on it, so its key does not either."""
+    return params.model_copy(update={"test": type(params.test)()})
+
+
+def fit_final(
+    out: Path,
+    model: nn.Module,
+    backbone: nn.Module,
+    samples: Any,
+    losses: Callable[[nn.Module, dict], dict[str, Tensor]],
+    how: Optimisation,
+    *,
+    init: Artifact | None,
+    seed: int,
+    title: str,
+    collate: Callable[[list], dict] | None = None,
+) -> None:
+    """Starts `backbone`, a part of `model`, from the run `init` if any, and trains all of `model`.
+
+    Writes model.safetensors and log.csv.
+    """
+    if init is not None:
+        load_backbone(backbone, init / "model.safetensors")
+    model.to(device())
+    by = optimiser(model, backbone, how)
+    train.fit(model, samples, losses, by, out=out, seed=seed, collate=collate, title=title, **how.for_fit())
+    train.save_model(model, out / "model.safetensors")
+
+
+def trained(net: nn.Module, run: Artifact) -> nn.Module:
+    """`net` with what the run learned, in inference mode, on the machine's device."""
+    train.load_model(net, run / "model.safetensors")
+    return net.to(device()).eval()
+
+
+def train_and_predict(
+    store: Store,
+    stages: tuple[Callable, Callable],
+    group: str,
+    params: Group,
+    *,
+    pictures: Artifact,
+    labels: Artifact | None,
+    init: Artifact | None,
+    data: DataParams,
+    split: str,
+    train_split: str,
+    seed: int,
+) -> Artifact:
+    """Trains on `train_split` and predicts `split`. stages: for either, which take `params` under the name `group`."""
+    common, (learn, predict) = {"pictures": pictures, "data": data}, stages
+    weights = backbones.weights_input(params.weights, params.backbone)
+    starts = {"labels": labels, "init": init, "weights": weights, "seed": seed}
+    model = store(learn, **common, **starts, split=train_split, **{group: untested(params)})
+    return store(predict, **common, model=model, split=split, **{group: params})
 
 
 def boxes_of(masks: np.ndarray) -> np.ndarray:

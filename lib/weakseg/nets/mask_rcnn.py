@@ -22,8 +22,15 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import MaskView, TagView
 from weakseg.nets import augment, backbones
-from weakseg.nets.final import InstanceSet, Optimisation, collate_instances, load_backbone, optimiser
-from weakseg.study import train
+from weakseg.nets.final import (
+    InstanceSet,
+    Optimisation,
+    collate_instances,
+    fit_final,
+    train_and_predict,
+    trained,
+    with_file,
+)
 from weakseg.study.artifacts import load_instances, save_instances
 from weakseg.study.machine import device
 from weakseg.study.params import Group
@@ -200,27 +207,12 @@ def train_mask_rcnn(
     """
     torch.manual_seed(seed)
     whole = open_set(pictures, data, split)
-    if weights is not None:
-        mask_rcnn = mask_rcnn.model_copy(update={"weights": str(weights.path)})
     view = MaskView(whole) if labels is None else TagView(whole)
     instances = view.instances if labels is None else pseudo_instances(labels, view.names, mask_rcnn.min_score)
-    model = build_mask_rcnn(mask_rcnn, len(view.classes))
-    if init is not None:
-        load_backbone(model.backbone.backbone, init / "model.safetensors")
-    model.to(device())
-    how = mask_rcnn.training
-    train.fit(
-        model,
-        InstanceSet(view.names, view.image, instances, mask_rcnn.min_side, mask_rcnn.flip),
-        detection_losses,
-        optimiser(model, model.backbone.backbone, how),
-        out=out,
-        seed=seed,
-        collate=collate_instances,
-        title="Mask R-CNN",
-        **how.for_fit(),
-    )
-    train.save_model(model, out / "model.safetensors")
+    model = build_mask_rcnn(with_file(mask_rcnn, weights), len(view.classes))
+    samples = InstanceSet(view.names, view.image, instances, mask_rcnn.min_side, mask_rcnn.flip)
+    what = model, model.backbone.backbone, samples, detection_losses, mask_rcnn.training
+    fit_final(out, *what, init=init, seed=seed, title="Mask R-CNN", collate=collate_instances)
 
 
 def predict_mask_rcnn(
@@ -228,9 +220,7 @@ def predict_mask_rcnn(
 ) -> None:
     """Stage: writes instances/<name>.npz for every picture of the split, masks at picture size."""
     view = TagView(open_set(pictures, data, split))
-    net = build_mask_rcnn(mask_rcnn, len(view.classes), pretrained=False)
-    train.load_model(net, model / "model.safetensors")
-    net.to(device()).eval()
+    net = trained(build_mask_rcnn(mask_rcnn, len(view.classes), pretrained=False), model)
     images = (view.image(index) for index in range(len(view.names)))
     for positions, batch in augment.same_size_batches(images, mask_rcnn.training.batch_size):
         for position, found in zip(positions, detect(net, batch, mask_rcnn.test.mask_threshold), strict=True):
@@ -260,15 +250,6 @@ def final_instances(
     seed: int,
 ) -> Artifact:
     """Trains on `train_split` and predicts `split`. The key of the training leaves `mask_rcnn.test` out."""
-    model = store(
-        train_mask_rcnn,
-        pictures=pictures,
-        labels=labels,
-        init=init,
-        weights=backbones.weights_input(mask_rcnn.weights, mask_rcnn.backbone),
-        data=data,
-        mask_rcnn=mask_rcnn.model_copy(update={"test": DetectionParams()}),
-        split=train_split,
-        seed=seed,
-    )
-    return store(predict_mask_rcnn, model=model, pictures=pictures, data=data, split=split, mask_rcnn=mask_rcnn)
+    shared = {"pictures": pictures, "labels": labels, "init": init, "data": data, "seed": seed}
+    stages = train_mask_rcnn, predict_mask_rcnn
+    return train_and_predict(store, stages, "mask_rcnn", mask_rcnn, **shared, split=split, train_split=train_split)

@@ -19,10 +19,9 @@ from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
 from weakseg.nets import augment
 from weakseg.nets.deeplab import DeeplabParams, build_deeplab, label_loss
-from weakseg.nets.final import LabelSet, boxes_of, optimiser
+from weakseg.nets.final import LabelSet, boxes_of, fit_final, trained, with_file
 from weakseg.ops.grabcut import grabcut
 from weakseg.papers.guided_labelling.frame import frame_of, framed, unframed
-from weakseg.study import train
 from weakseg.study.artifacts import load_labels, load_maps, save_labels, save_maps
 from weakseg.study.machine import device, parallel
 from weakseg.study.params import Group
@@ -99,14 +98,10 @@ def train_saliency(
     """
     torch.manual_seed(seed)
     boxed, net = boxed_pictures(pictures.path, saliency.source), saliency.net
-    if weights is not None:
-        net = net.model_copy(update={"weights": str(weights.path)})
-    model = build_deeplab(net, 2).to(device())
+    model = build_deeplab(with_file(net, weights), 2)
     labels = functools.partial(_target, targets, boxed.names)
     samples = LabelSet(boxed.names, boxed.image, labels, net.crop, net.scales, net.flip)
-    how = optimiser(model, model.backbone, net.training)
-    train.fit(model, samples, label_loss, how, out=out, seed=seed, title="saliency", **net.training.for_fit())
-    train.save_model(model, out / "model.safetensors")
+    fit_final(out, model, model.backbone, samples, label_loss, net.training, init=None, seed=seed, title="saliency")
 
 
 def _target(targets: Artifact, names: tuple[str, ...], index: int) -> np.ndarray:
@@ -119,9 +114,7 @@ def find_salient(
 ) -> None:
     """Stage: saliency/<name>.npz, the foreground probability over its maximum, uint8 (H, W), of every picture."""
     view = TagView(open_set(pictures, data, split))
-    net = build_deeplab(saliency.net, 2, pretrained=False)
-    train.load_model(net, model / "model.safetensors")
-    net.to(device()).eval()
+    net = trained(build_deeplab(saliency.net, 2, pretrained=False), model)
     sizes = [view.image(index).shape[:2] for index in range(len(view))]
     frames = [frame_of(size, saliency.side, enlarge=False) for size in sizes]
     laid = (framed(view.image(index), frame) for index, frame in enumerate(frames))

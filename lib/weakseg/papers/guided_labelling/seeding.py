@@ -14,6 +14,7 @@ from weakseg.data.weak import MaskView, TagView
 from weakseg.metrics import seeds as seed_metrics
 from weakseg.metrics.tags import TagEvidence
 from weakseg.nets import augment, vgg
+from weakseg.nets.final import trained
 from weakseg.papers.guided_labelling import seeders
 from weakseg.papers.guided_labelling.frame import frame_of, framed, unframed
 from weakseg.papers.guided_labelling.model import GapNet, SeederParams, build_seeder, seeder_optimiser
@@ -92,9 +93,7 @@ def train_seeder(
 
 def load_seeder(model: Artifact, form: vgg.Form, seeder: SeederParams, classes: int) -> GapNet:
     """The trained classifier, in inference mode, on the machine's device."""
-    net = build_seeder(form, seeder, classes)
-    train.load_model(net, model / "model.safetensors")
-    return net.to(device()).eval()
+    return trained(build_seeder(form, seeder, classes), model)
 
 
 # ---------------------------------------------------------------- heat maps

@@ -13,13 +13,11 @@ from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
 from weakseg.metrics import semantic
 from weakseg.nets import backbones, deeplab
-from weakseg.nets.deeplab import DeeplabParams, LabellingParams
-from weakseg.nets.final import LabelSet, load_backbone, optimiser
+from weakseg.nets.deeplab import DeeplabParams
+from weakseg.nets.final import LabelSet, fit_final, untested, with_file
 from weakseg.ops.crf import CrfParams
 from weakseg.papers.guided_labelling.guides import DEEPLAB_CRF
-from weakseg.study import train
 from weakseg.study.artifacts import load_labels
-from weakseg.study.machine import device
 from weakseg.study.params import Group
 from weakseg.study.stages import Artifact, Store
 
@@ -79,18 +77,11 @@ def train_constrained(
     """
     torch.manual_seed(seed)
     view = TagView(open_set(pictures, data, "trainaug"))
-    if weights is not None:
-        segmenter = segmenter.model_copy(update={"weights": str(weights.path)})
-    model = deeplab.build_deeplab(segmenter, len(view.classes) + 1)
-    if init is not None:
-        load_backbone(model.backbone, init / "model.safetensors")
-    model.to(device())
+    model = deeplab.build_deeplab(with_file(segmenter, weights), len(view.classes) + 1)
     label_map = functools.partial(_label_map, labels, view.names)
     samples = LabelSet(view.names, view.image, label_map, segmenter.crop, segmenter.scales, segmenter.flip)
     how, loss = segmenter.training, functools.partial(constrained_loss, crf)
-    by = optimiser(model, model.backbone, how)
-    train.fit(model, samples, loss, by, out=out, seed=seed, title="segmenter, crf-loss", **how.for_fit())
-    train.save_model(model, out / "model.safetensors")
+    fit_final(out, model, model.backbone, samples, loss, how, init=init, seed=seed, title="segmenter, crf-loss")
 
 
 def _label_map(labels: Artifact, names: tuple[str, ...], index: int):
@@ -121,9 +112,8 @@ def segment(
         return deeplab.final_semantic(store, **common, deeplab=tested, split=split)
     if labels is None:
         raise ValueError("crf-loss: belongs to guide labels; full supervision is trained without it")
-    trained = segmenter.model_copy(update={"test": LabellingParams()})
     weights = backbones.weights_input(segmenter.weights, segmenter.backbone)
-    model = store(train_constrained, **common, weights=weights, segmenter=trained, crf=crf_loss)
+    model = store(train_constrained, **common, weights=weights, segmenter=untested(segmenter), crf=crf_loss)
     return store(deeplab.predict_deeplab, model=model, pictures=pictures, data=data, split=split, deeplab=tested)
 
 

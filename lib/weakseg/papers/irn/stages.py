@@ -170,9 +170,7 @@ def make_fields(
 ) -> None:
     """Stage: one fields/<name>.npz per picture: boundary (h, w) and displacement (2, h, w), float16, stride 4."""
     seen = TagView(open_set(pictures, data, split))
-    net = build_irnet(irnet)
-    train.load_model(net, model / "model.safetensors")
-    net.to(device()).eval()
+    net = final.trained(build_irnet(irnet), model)
     sizes = [seen.image(index).shape[:2] for index in range(len(seen))]
     for positions, boundary, displacement in _fields(net, seen, irnet):
         for row, position in enumerate(positions):
