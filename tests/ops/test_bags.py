@@ -89,19 +89,23 @@ def test_a_box_that_fills_the_picture_leaves_no_negative_bag():
     assert mil_loss(bright, inside) < 1e-3 < mil_loss(-bright, inside)
 
 
-def seconds(loss) -> float:
-    """The fastest of several runs, forward and backward."""
+def seconds(*losses) -> list[float]:
+    """The least processor time of each, forward and backward, measured in turns: other processes disturb all alike."""
     runs = []
-    for _ in range(8):
-        began = time.perf_counter()
-        loss().backward()
-        runs.append(time.perf_counter() - began)
-    return min(runs)
+    for _ in range(12):
+        for loss in losses:
+            began = time.process_time()
+            loss().backward()
+            runs.append(time.process_time() - began)
+    return [min(runs[k :: len(losses)]) for k in range(len(losses))]
 
 
 def test_bags_cost_at_most_twice_the_plain_pixel_loss():
     logits = torch.randn(16, 288, 288, requires_grad=True)
     target = (torch.rand(16, 288, 288) > 0.5).float()
     boxes = torch.tensor([[40, 50, 200, 240]]).repeat(16, 1)
-    plain = seconds(lambda: F.binary_cross_entropy_with_logits(logits, target))
-    assert seconds(lambda: mil_loss(logits, filled_boxes(boxes, 288, 288))) < 2 * plain
+    plain, bags = seconds(
+        lambda: F.binary_cross_entropy_with_logits(logits, target),
+        lambda: mil_loss(logits, filled_boxes(boxes, 288, 288)),
+    )
+    assert bags < 2 * plain, f"{bags:.4f} s against {plain:.4f} s"
