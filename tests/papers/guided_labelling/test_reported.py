@@ -14,7 +14,7 @@ def paper(table: str, row: str, column: str) -> float | None:
 
 
 def test_the_tables_of_the_paper():
-    assert list(TABLES) == [f"table{k}" for k in range(1, 6)]
+    assert list(TABLES) == ["table1", "fig3_points", *(f"table{k}" for k in range(2, 6))]
     assert [sum(not row.ours_only for row in TABLES[f"table{k}"].rows) for k in range(1, 6)] == [4, 5, 16, 7, 11]
 
 
