@@ -1,7 +1,7 @@
 import pytest
 
 from weakseg.data import sets
-from weakseg.data.sets import DataParams, data_root, open_set, pictures
+from weakseg.data.sets import DataParams, covering, data_root, open_set, pictures
 from weakseg.study.stages import Store, external
 
 
@@ -24,6 +24,14 @@ def test_tune_pictures_leave_every_other_split(drawn):
     too_many = data.model_copy(update={"tune_take": 11})
     with pytest.raises(ValueError, match=r"data.tune_take: 11 pictures wanted, but the list train has 10"):
         open_set(drawn, too_many, "train")
+
+
+def test_trainaug_stands_for_the_splits_inside_it(drawn, tiny):
+    data = DataParams(menagerie=tiny)
+    found = {split: covering(external(drawn), data, split) for split in ("trainaug", "train", "val", "tune")}
+    assert found == {"trainaug": "trainaug", "train": "trainaug", "val": "val", "tune": "tune"}
+    other = DataParams(layout="voc", root=str(drawn), splits={"train": "val", "tune": "train"})
+    assert covering(external(drawn), other, "train") == "train" and covering(external(drawn), other, "tune") == "tune"
 
 
 def test_lists_are_chosen_by_name(drawn):

@@ -96,3 +96,11 @@ def open_set(artifact: Artifact | Path, data: DataParams, split: str) -> VocSet:
     left = set(split_names(root, data.list_of(split))) - set(aside)
     names = [name for name in split_names(root, data.list_of(split)) if name in left]
     return VocSet(root, data.list_of(split), data.classes, names=names)
+
+
+def covering(artifact: Artifact, data: DataParams, split: str) -> str:
+    """ "trainaug" for splits that are part of it, so that their pictures are computed once; else the split itself."""
+    if split == "tune":
+        return split
+    names = {part: set(open_set(artifact, data, part).names) for part in (split, "trainaug")}
+    return "trainaug" if names[split] <= names["trainaug"] else split

@@ -4,6 +4,7 @@ from typing import Literal
 
 from weakseg.baselines import ccnn, mil_fcn, sec, wssl
 from weakseg.data import sets
+from weakseg.metrics import judge
 from weakseg.nets import classifier as cam_classifier
 from weakseg.nets import vgg
 from weakseg.nets.backbones import weights_input
@@ -22,14 +23,6 @@ CrfVersion = Literal["v1", "v2"] | None
 def pictures(s: Session) -> Artifact:
     """The pictures of the study; the salient ones lie beside them."""
     return sets.pictures(s.store, s.params.data)
-
-
-def covering(s: Session, split: str) -> str:
-    """ "trainaug" for splits that are part of it, so that their pictures are computed once; else the split itself."""
-    if split == "tune":
-        return split
-    names = {part: set(sets.open_set(pictures(s), s.params.data, part).names) for part in (split, "trainaug")}
-    return "trainaug" if names[split] <= names["trainaug"] else split
 
 
 def group_of(s: Session, form: vgg.Form) -> SeederParams:
@@ -60,7 +53,7 @@ def heat(s: Session, seed: int, seeder: SeederName = "gap_highres", split: str =
         model, params = classifier(s, seed, seeders.FORMS[seeder]), group_of(s, seeders.FORMS[seeder])
     smooths = seeder not in (*seeders.GAP, "centre_mean_shape")
     smooth = s.params.backprop if smooths else None
-    part = covering(s, split)
+    part = sets.covering(pictures(s), s.params.data, split)
     return s.store(seeding.make_heat, model=model, **common, split=part, name=seeder, seeder=params, backprop=smooth)
 
 
@@ -72,7 +65,8 @@ def saliency(s: Session, seed: int, split: str = "trainaug") -> Artifact:
     weights = weights_input(params.net.weights, params.net.backbone)
     learned = {"pictures": pictures(s), "saliency": params}
     model = s.store(salient.train_saliency, targets=targets, weights=weights, **learned, seed=seed)
-    return s.store(salient.find_salient, model=model, **learned, data=s.params.data, split=covering(s, split))
+    part = sets.covering(pictures(s), s.params.data, split)
+    return s.store(salient.find_salient, model=model, **learned, data=s.params.data, split=part)
 
 
 def component_scores(s: Session, seed: int) -> Artifact:
@@ -197,4 +191,4 @@ def guide_evidence(s: Session, labels: Artifact, split: str = "train") -> Artifa
 def semantic_evidence(s: Session, predictions: Artifact, split: str = "val") -> Artifact:
     """Label maps against the truth of a split (mIoU)."""
     common = {"pictures": pictures(s), "data": s.params.data, "split": split}
-    return s.store(segmenter.judge_segments, predictions=predictions, **common)
+    return s.store(judge.judge_semantic, predictions=predictions, **common)

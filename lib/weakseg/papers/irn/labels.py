@@ -17,7 +17,7 @@ from weakseg.ops.displacement import end_points
 from weakseg.papers.irn import infer
 from weakseg.papers.irn.infer import Scores
 from weakseg.papers.irn.params import LabelsParams, Variant, WalkParams
-from weakseg.study.artifacts import load_instances, load_labels, load_maps, save_instances, save_labels
+from weakseg.study.artifacts import load_maps, save_instances, save_labels
 from weakseg.study.machine import parallel
 from weakseg.study.stages import Artifact
 
@@ -223,26 +223,3 @@ def make_labels(
     source = Source(variant, cams, fields, walk, labels)
     job = functools.partial(_write_chunk, names, source, read_backgrounds(chosen, variant, labels), out)
     parallel(job, _chunks(len(names)), title=f"pseudo labels, {variant}")
-
-
-# ---------------------------------------------------------------- evaluation
-
-
-def judge_instances(out: Path, *, predictions: Artifact, pictures: Artifact, data: DataParams, split: str) -> None:
-    """Stage: evidence.npz of predictions/instances/<name>.npz at mask IoU 0.5 and 0.7."""
-    opened = open_set(pictures, data, split)
-    named = (
-        (name, load_instances(predictions / "instances", name), opened.instances(index))
-        for index, name in enumerate(opened.names)
-    )
-    instance_ap.collect(named, len(opened.classes)).save(out / "evidence.npz")
-
-
-def judge_semantic(out: Path, *, predictions: Artifact, pictures: Artifact, data: DataParams, split: str) -> None:
-    """Stage: evidence.npz of predictions/semantic/<name>.png."""
-    opened = open_set(pictures, data, split)
-    named = (
-        (name, load_labels(predictions / "semantic", name), opened.semantic(index))
-        for index, name in enumerate(opened.names)
-    )
-    semantic.collect(named, len(opened.classes) + 1).save(out / "evidence.npz")

@@ -3,6 +3,7 @@
 from weakseg.baselines import affinity_labels
 from weakseg.baselines import affinitynet as baseline
 from weakseg.data import sets
+from weakseg.metrics import judge
 from weakseg.nets import classifier as tags
 from weakseg.nets import deeplab, mask_rcnn
 from weakseg.nets.backbones import weights_input
@@ -33,14 +34,6 @@ def classifier(s: Session, seed: int) -> Artifact:
     )
 
 
-def covering(s: Session, split: str) -> str:
-    """ "trainaug" for splits that are part of it, so that their pictures are computed once; else the split itself."""
-    if split == "tune":
-        return split
-    names = {part: set(sets.open_set(pictures(s), s.params.data, part).names) for part in (split, "trainaug")}
-    return "trainaug" if names[split] <= names["trainaug"] else split
-
-
 def cams(s: Session, seed: int, split: str = "trainaug") -> Artifact:
     """2. Attention of the tagged classes; covers the pictures of `split`."""
     return s.store(
@@ -48,7 +41,7 @@ def cams(s: Session, seed: int, split: str = "trainaug") -> Artifact:
         model=classifier(s, seed),
         pictures=pictures(s),
         data=s.params.data,
-        split=covering(s, split),
+        split=sets.covering(pictures(s), s.params.data, split),
         classifier=s.params.classifier,
         cam=s.params.cam,
     )
@@ -89,7 +82,7 @@ def fields(s: Session, seed: int, split: str = "trainaug") -> Artifact:
         model=irnet(s, seed),
         pictures=pictures(s),
         data=s.params.data,
-        split=covering(s, split),
+        split=sets.covering(pictures(s), s.params.data, split),
         irnet=s.params.irnet,
     )
 
@@ -168,15 +161,13 @@ def tag_evidence(s: Session, seed: int, split: str = "val") -> Artifact:
 def instance_evidence(s: Session, predictions: Artifact, split: str) -> Artifact:
     """Instances against the truth of a split."""
     return s.store(
-        pseudo.judge_instances, predictions=predictions, pictures=pictures(s), data=s.params.data, split=split
+        judge.judge_instances, predictions=predictions, pictures=pictures(s), data=s.params.data, split=split
     )
 
 
 def semantic_evidence(s: Session, predictions: Artifact, split: str) -> Artifact:
     """Label maps against the truth of a split."""
-    return s.store(
-        pseudo.judge_semantic, predictions=predictions, pictures=pictures(s), data=s.params.data, split=split
-    )
+    return s.store(judge.judge_semantic, predictions=predictions, pictures=pictures(s), data=s.params.data, split=split)
 
 
 def affinitynet(s: Session, seed: int) -> Artifact:
