@@ -13,7 +13,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from weakseg.baselines.inputs import square
-from weakseg.baselines.sec_losses import NO_CUE, constrain_loss, crf_targets, expand_loss, seed_loss, smoothed
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
 from weakseg.nets import augment
@@ -22,6 +21,7 @@ from weakseg.nets.deeplab import DeeplabParams, build_deeplab, predict_deeplab
 from weakseg.nets.final import fit_final, untested
 from weakseg.ops.cam import CamParams, grid_size, multi_scale
 from weakseg.ops.crf import CrfParams
+from weakseg.ops.seed_losses import NO_CUE, constrain_loss, crf_targets, expand_loss, seed_loss, smoothed
 from weakseg.study.artifacts import load_labels, save_labels
 from weakseg.study.machine import device
 from weakseg.study.params import Group

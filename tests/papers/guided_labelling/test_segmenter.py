@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from weakseg.baselines.sec_losses import constrain_loss, crf_targets, smoothed
 from weakseg.data.sets import open_set
 from weakseg.nets.deeplab import DeeplabParams, label_loss
 from weakseg.nets.final import Optimisation
+from weakseg.ops.seed_losses import constrain_loss, crf_targets, smoothed
 from weakseg.papers.guided_labelling import guiding, seeding, segmenter
 from weakseg.papers.guided_labelling.guides import GuideParams
 from weakseg.papers.guided_labelling.segmenter import CrfSets

@@ -8,14 +8,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from weakseg.baselines.sec_losses import constrain_loss, crf_targets, smoothed
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
-from weakseg.metrics import semantic
 from weakseg.nets import backbones, deeplab
 from weakseg.nets.deeplab import DeeplabParams
 from weakseg.nets.final import LabelSet, fit_final, untested, with_file
 from weakseg.ops.crf import CrfParams
+from weakseg.ops.seed_losses import constrain_loss, crf_targets, smoothed
 from weakseg.papers.guided_labelling.guides import DEEPLAB_CRF
 from weakseg.study.artifacts import load_labels
 from weakseg.study.params import Group
@@ -115,13 +114,3 @@ def segment(
     weights = backbones.weights_input(segmenter.weights, segmenter.backbone)
     model = store(train_constrained, **common, weights=weights, segmenter=untested(segmenter), crf=crf_loss)
     return store(deeplab.predict_deeplab, model=model, pictures=pictures, data=data, split=split, deeplab=tested)
-
-
-def judge_segments(out: Path, *, predictions: Artifact, pictures: Artifact, data: DataParams, split: str) -> None:
-    """Stage: evidence.npz of predictions/semantic/<name>.png."""
-    opened = open_set(pictures, data, split)
-    named = (
-        (name, load_labels(predictions / "semantic", name), opened.semantic(index))
-        for index, name in enumerate(opened.names)
-    )
-    semantic.collect(named, len(opened.classes) + 1).save(out / "evidence.npz")
