@@ -10,7 +10,7 @@ from weakseg.data.sets import open_set
 from weakseg.metrics import resample
 from weakseg.papers.irn import labels as pseudo
 from weakseg.papers.irn import recipe, stages
-from weakseg.papers.irn.params import VARIANTS, IrnParams, RelationParams
+from weakseg.papers.irn.params import VARIANTS, IrnParams
 from weakseg.study.artifacts import load_instances, load_labels, load_maps
 from weakseg.study.params import load
 from weakseg.study.stages import Artifact, Store
@@ -105,14 +105,6 @@ def test_the_same_seed_gives_the_same_bytes(toy, tmp_path):
     again = SimpleNamespace(params=toy.params, store=Store(tmp_path))
     first, second = (recipe.irnet(s, 0) / "model.safetensors" for s in (toy, again))
     assert first.read_bytes() == second.read_bytes()
-
-
-def test_confident_areas_by_hand():
-    image = np.zeros((2, 4, 3), np.uint8)
-    cams = np.array([[[0.9, 0.2, 0.1, 0.0], [0.4, 0.31, 0.06, 0.04]]], np.float32)
-    found = stages.relation_map(image, cams, np.array([6]), RelationParams(crf=None))
-    assert found.tolist() == [[7, 255, 255, 0], [7, 7, 255, 0]]
-    assert (stages.relation_map(image, cams[:0], np.zeros(0, int), RelationParams(crf=None)) == 0).all()
 
 
 def test_irnet_without_a_classifier_is_refused(toy):

@@ -12,11 +12,11 @@ from weakseg.data.sets import DataParams, open_set
 from weakseg.data.voc import VocSet
 from weakseg.metrics import instance_ap, semantic
 from weakseg.nets.classifier import read_cams
+from weakseg.ops import instances as instance_ops
 from weakseg.ops.cam import Cams
 from weakseg.ops.displacement import end_points
-from weakseg.papers.irn import infer
-from weakseg.papers.irn.infer import Scores
-from weakseg.papers.irn.params import LabelsParams, Variant, WalkParams
+from weakseg.ops.instances import Scores, WalkParams
+from weakseg.papers.irn.params import LabelsParams, Variant
 from weakseg.study.artifacts import load_maps, save_instances, save_labels
 from weakseg.study.machine import parallel
 from weakseg.study.stages import Artifact
@@ -78,12 +78,12 @@ def _high(cams: Cams) -> Scores:
 
 
 def _same_grid(source: Source, names: list[str], cams: list[Cams], fields: list[dict]) -> list[Ready]:
-    rows = classes = [infer.class_scores(c) for c in cams]
+    rows = classes = [instance_ops.class_scores(c) for c in cams]
     if source.variant in WITH_INSTANCES:
         displacement = np.stack([f["displacement"] for f in fields]).astype(np.float32)
         ends = end_points(torch.from_numpy(displacement), source.labels.iterations).numpy()
         together = zip(cams, displacement, ends, strict=True)
-        rows = [infer.instance_scores(*one, source.labels) for one in together]
+        rows = [instance_ops.instance_scores(*one, source.labels.weak, source.labels.faithful) for one in together]
     if source.variant in WITH_WALK:
         rows, classes = _walked(source, rows, classes, np.stack([f["boundary"] for f in fields]).astype(np.float32))
     sizes = [c.high.shape[1:] for c in cams]
@@ -98,7 +98,7 @@ def _same_grid(source: Source, names: list[str], cams: list[Cams], fields: list[
 def _walked(source: Source, rows: list[Scores], classes: list[Scores], boundary: np.ndarray):
     """Both kinds of rows in one walk, since they share the transition."""
     both = [Scores(np.concatenate([a.values, b.values]), a.classes) for a, b in zip(rows, classes, strict=True)]
-    walked = infer.propagate_all(both, boundary, source.walk)
+    walked = instance_ops.propagate_all(both, boundary, source.walk)
     cut = [len(row.values) for row in rows]
     return (
         [Scores(w.values[:n], row.classes) for w, n, row in zip(walked, cut, rows, strict=True)],
@@ -107,7 +107,7 @@ def _walked(source: Source, rows: list[Scores], classes: list[Scores], boundary:
 
 
 def _enlarged(row: Scores, size: tuple[int, int]) -> Scores:
-    return Scores(infer.enlarge(row.values, size), row.classes)
+    return Scores(instance_ops.enlarge(row.values, size), row.classes)
 
 
 # ---------------------------------------------------------------- the background score
@@ -172,7 +172,7 @@ def _judge_chunk(opened: VocSet, source: Source, chunk: range):
         found = [_instances(one, background, source.labels) for one in ready]
         named = zip([one.name for one in ready], found, truths, strict=True)
         evidence.append(instance_ap.collect(named, C, (0.5,)))
-        labelled = [infer.semantic_of(one.classes.values, one.classes.classes, background) for one in ready]
+        labelled = [instance_ops.semantic_of(one.classes.values, one.classes.classes, background) for one in ready]
         named = zip([one.name for one in ready], labelled, maps, strict=True)
         confusion.append(semantic.collect(named, C + 1).confusion.sum(0))
     return evidence, confusion
@@ -193,15 +193,15 @@ def _merged(parts: list[instance_ap.InstanceEvidence]) -> instance_ap.InstanceEv
 # ---------------------------------------------------------------- labels
 
 
-def _instances(ready: Ready, background: float, labels: LabelsParams) -> infer.Instances:
-    return infer.instances_of(ready.instances.values, ready.instances.classes, background, labels.smallest)
+def _instances(ready: Ready, background: float, labels: LabelsParams) -> instance_ops.Instances:
+    return instance_ops.instances_of(ready.instances.values, ready.instances.classes, background, labels.smallest)
 
 
 def _write_chunk(names: list[str], source: Source, backgrounds: Backgrounds, out: Path, chunk: range) -> None:
     for ready in full_scores(source, [names[index] for index in chunk]):
         save_instances(out / "instances", ready.name, *_instances(ready, backgrounds.instances, source.labels))
         classes = ready.classes
-        label = infer.semantic_of(classes.values, classes.classes, backgrounds.semantic)
+        label = instance_ops.semantic_of(classes.values, classes.classes, backgrounds.semantic)
         save_labels(out / "semantic", ready.name, label)
 
 

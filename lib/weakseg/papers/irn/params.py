@@ -17,19 +17,12 @@ from weakseg.nets.classifier import ClassifierParams
 from weakseg.nets.deeplab import DeeplabParams
 from weakseg.nets.mask_rcnn import MaskRcnnParams
 from weakseg.ops.cam import CamParams
-from weakseg.ops.crf import CrfParams
+from weakseg.ops.confident import RelationParams
+from weakseg.ops.instances import WalkParams
 from weakseg.study.params import Group
 
 Variant = Literal["cam", "boundary", "displacement", "full"]
 VARIANTS: tuple[Variant, ...] = ("cam", "boundary", "displacement", "full")
-
-
-class RelationParams(Group):
-    """Confident areas. `crf: null` is the ablation that takes thresholded attention as it is."""
-
-    foreground: float = Field(0.30, gt=0, lt=1)
-    background: float = Field(0.05, gt=0, lt=1)
-    crf: CrfParams | None = CrfParams()
 
 
 class IrnetParams(Group):
@@ -67,15 +60,6 @@ class IrnetParams(Group):
     mean_shift_split: str = "train"
     infer_batch_size: int = Field(1, ge=1)
     faithful: bool = False
-
-
-class WalkParams(Group):
-    """Random walk. interior: scores start multiplied by (1 - boundary)."""
-
-    radius: int = Field(5, ge=2)
-    beta: float = Field(10.0, gt=0)
-    steps: int = Field(256, ge=0)
-    interior: bool = True
 
 
 class LabelsParams(Group):

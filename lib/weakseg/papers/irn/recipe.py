@@ -5,7 +5,7 @@ from weakseg.baselines import affinitynet as baseline
 from weakseg.data import sets
 from weakseg.metrics import judge
 from weakseg.nets import classifier as tags
-from weakseg.nets import deeplab, mask_rcnn
+from weakseg.nets import deeplab, mask_rcnn, relations
 from weakseg.nets.backbones import weights_input
 from weakseg.papers.irn import labels as pseudo
 from weakseg.papers.irn import stages
@@ -50,7 +50,7 @@ def cams(s: Session, seed: int, split: str = "trainaug") -> Artifact:
 def relation_labels(s: Session, seed: int) -> Artifact:
     """3. Confident areas of the training pictures."""
     return s.store(
-        stages.label_relations,
+        relations.label_relations,
         pictures=pictures(s),
         cams=cams(s, seed),
         data=s.params.data,

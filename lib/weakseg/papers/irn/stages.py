@@ -8,77 +8,17 @@ import numpy as np
 import torch
 
 from weakseg.data.sets import DataParams, open_set
-from weakseg.data.voc import VocSet
 from weakseg.data.weak import TagView
-from weakseg.nets import augment, final
-from weakseg.nets.classifier import read_cams
-from weakseg.ops.affinity import IGNORED
-from weakseg.ops.cam import grid_size, label_map
-from weakseg.ops.crf import CrfParams, refine_labels
-from weakseg.papers.irn import infer
-from weakseg.papers.irn.losses import grid_labels, irn_loss
+from weakseg.nets import augment, fields, final
+from weakseg.nets.relations import RelationSamples
+from weakseg.ops.cam import grid_size
+from weakseg.ops.pair_losses import grid_labels, irn_loss
 from weakseg.papers.irn.model import IrNet, build_irnet
-from weakseg.papers.irn.params import IrnetParams, RelationParams
+from weakseg.papers.irn.params import IrnetParams
 from weakseg.study import train
-from weakseg.study.artifacts import load_labels, save_labels, save_maps
-from weakseg.study.machine import device, parallel
+from weakseg.study.artifacts import save_maps
+from weakseg.study.machine import device
 from weakseg.study.stages import Artifact
-
-# ---------------------------------------------------------------- confident areas
-
-
-def confident(image: np.ndarray, cams: np.ndarray, threshold: float, crf: CrfParams | None) -> np.ndarray:
-    """Label map (H, W), 0 background, k + 1 for cams[k]: attention above `threshold`, refined as hard labels."""
-    labels = label_map(cams, threshold)
-    return labels if crf is None else refine_labels(image, labels, len(cams) + 1, crf).argmax(0)
-
-
-def relation_map(image: np.ndarray, cams: np.ndarray, classes: np.ndarray, relation: RelationParams) -> np.ndarray:
-    """Confident areas, uint8 (H, W): class c + 1 where the map of the high threshold says so, background where the maps
-    of both thresholds do, 255 elsewhere. cams: (n, H, W) of the tagged classes (n,)."""
-    high = confident(image, cams, relation.foreground, relation.crf)
-    low = confident(image, cams, relation.background, relation.crf)
-    names = np.concatenate([[0], classes + 1]).astype(np.uint8)
-    return np.where((high == 0) & (low != 0), IGNORED, names[high]).astype(np.uint8)
-
-
-def _write_relation(pictures: VocSet, cams: Artifact, relation: RelationParams, out: Path, index: int) -> None:
-    seen = TagView(pictures)
-    attention = read_cams(cams, seen.names[index])
-    labels = relation_map(seen.image(index), attention.high, attention.classes, relation)
-    save_labels(out / "labels", seen.names[index], labels)
-
-
-def label_relations(
-    out: Path, *, pictures: Artifact, cams: Artifact, data: DataParams, split: str, relation: RelationParams
-) -> None:
-    """Stage: one labels/<name>.png of confident areas per picture."""
-    opened = open_set(pictures, data, split)
-    job = functools.partial(_write_relation, opened, cams, relation, out)
-    parallel(job, range(len(opened)), title="relation labels")
-
-
-# ---------------------------------------------------------------- IRNet
-
-
-class RelationSamples:
-    """Pictures with confident areas for `fit`: random scale, flip, crop; labels on the stride-4 grid."""
-
-    def __init__(self, seen: TagView, relation: Artifact, irnet: IrnetParams):
-        self.seen, self.relation, self.irnet = seen, relation, irnet
-
-    def __len__(self) -> int:
-        return len(self.seen.names)
-
-    def __getitem__(self, key: tuple[int, int]) -> dict:
-        index, draw = key
-        rng = np.random.default_rng(draw)
-        pair = self.seen.image(index), load_labels(self.relation / "labels", self.seen.names[index])
-        if self.irnet.scales:
-            pair = augment.random_scale(*pair, self.irnet.scales, rng)
-        picture, labels = augment.random_crop(*augment.random_flip(*pair, rng), self.irnet.crop, rng)
-        labels = torch.from_numpy(labels)
-        return {"name": self.seen.names[index], "picture": augment.to_tensor(picture), "labels": labels}
 
 
 def irnet_loss(irnet: IrnetParams, model: IrNet, batch: dict) -> dict[str, torch.Tensor]:
@@ -125,7 +65,7 @@ def train_irnet(
     seen = TagView(open_set(pictures, data, "trainaug"))
     train.fit(
         model,
-        RelationSamples(seen, relation, irnet),
+        RelationSamples(seen, relation, irnet.crop, irnet.scales),
         functools.partial(irnet_loss, irnet),
         irnet_optimiser(model, irnet),
         out=out,
@@ -136,7 +76,9 @@ def train_irnet(
         title="IRNet",
     )
     if irnet.mean_shift:
-        shift = measure_shift(model, TagView(open_set(pictures, data, irnet.mean_shift_split)), irnet)
+        shift = fields.measure_shift(
+            model, TagView(open_set(pictures, data, irnet.mean_shift_split)), irnet.crop, irnet.batch_size
+        )
         model.mean_shift.copy_(shift)
     train.save_model(model, out / "model.safetensors")
 
@@ -152,19 +94,6 @@ def start_irnet(irnet: IrnetParams, classifier: Artifact | None, weights: Artifa
     return model
 
 
-@torch.inference_mode()
-def measure_shift(model: IrNet, seen: TagView, irnet: IrnetParams) -> torch.Tensor:
-    """Mean displacement (2,) over the top-left crops of the pictures, padding and background included.
-
-    The last incomplete batch is dropped, unless it is the only one.
-    """
-    model.eval()
-    crops = (augment.window(seen.image(index), None, irnet.crop, irnet.crop)[0] for index in range(len(seen)))
-    full = min(irnet.batch_size, len(seen))
-    batches = (batch for _, batch in augment.same_size_batches(crops, full) if len(batch) == full)
-    return torch.stack([model(batch.to(device()))[1].float().mean((0, 2, 3)) for batch in batches]).mean(0)
-
-
 def make_fields(
     out: Path, *, model: Artifact, pictures: Artifact, data: DataParams, split: str, irnet: IrnetParams
 ) -> None:
@@ -178,13 +107,13 @@ def make_fields(
             save_maps(
                 out / "fields",
                 seen.names[position],
-                boundary=infer.fitted(boundary[row], grid, 1.0).astype(np.float16),
-                displacement=infer.fitted(displacement[row], grid, 0.0).astype(np.float16),
+                boundary=fields.fitted(boundary[row], grid, 1.0).astype(np.float16),
+                displacement=fields.fitted(displacement[row], grid, 0.0).astype(np.float16),
             )
 
 
 def _fields(net: IrNet, seen: TagView, irnet: IrnetParams) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
-    framed = (infer.framed(seen.image(index), irnet.crop, irnet.faithful) for index in range(len(seen)))
+    framed = (fields.framed(seen.image(index), irnet.crop, irnet.faithful) for index in range(len(seen)))
     for positions, batch in augment.same_size_batches(framed, irnet.infer_batch_size):
-        boundary, displacement = infer.infer_fields(net, batch.to(device()))
+        boundary, displacement = fields.infer_fields(net, batch.to(device()))
         yield positions, boundary.cpu().numpy(), displacement.cpu().numpy()

@@ -7,7 +7,7 @@ import torch
 
 from weakseg.ops import affinity
 from weakseg.ops.affinity import mean_over, relations
-from weakseg.papers.irn.losses import (
+from weakseg.ops.pair_losses import (
     boundary_loss,
     displacement_loss,
     grid_labels,

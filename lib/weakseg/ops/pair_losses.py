@@ -1,4 +1,7 @@
-"""What IRNet learns from: relations of pairs of cells whose labels are confident (IRN section 4, equations 5 to 9)."""
+"""What boundary and displacement fields learn from: relations of pairs of cells with confident labels.
+
+IRN section 4, equations 5 to 9.
+"""
 
 import torch
 

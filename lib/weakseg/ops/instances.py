@@ -1,4 +1,4 @@
-"""From fields and attention to pseudo labels (IRN section 5)."""
+"""From fields and attention to instances and label maps (IRN section 5)."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,23 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 
-from weakseg.nets.augment import window
-from weakseg.ops import displacement as fields_ops
 from weakseg.ops.cam import EPSILON, Cams, label_map
+from weakseg.ops.displacement import instance_map, one_hot
 from weakseg.ops.random_walk import propagate
-from weakseg.papers.irn.model import IrNet
-from weakseg.papers.irn.params import LabelsParams, WalkParams
+from weakseg.study.params import Group
 
 Instances = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class WalkParams(Group):
+    """Random walk. interior: scores start multiplied by (1 - boundary)."""
+
+    radius: int = Field(5, ge=2)
+    beta: float = Field(10.0, gt=0)
+    steps: int = Field(256, ge=0)
+    interior: bool = True
 
 
 @dataclass(frozen=True)
@@ -25,31 +33,6 @@ class Scores:
     classes: np.ndarray
 
 
-# ---------------------------------------------------------------- fields
-
-
-def framed(picture: np.ndarray, crop: int, cut: bool) -> np.ndarray:
-    """The picture padded bottom and right to `crop` and a multiple of 16; with `cut`, what exceeds `crop` is lost."""
-    sides = [crop if cut else 16 * -(-max(side, crop) // 16) for side in picture.shape[:2]]
-    return window(picture, None, *sides)[0]
-
-
-@torch.inference_mode()
-def infer_fields(net: IrNet, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Boundary (B, h, w) = sigmoid(mean of the logits of the picture and of its mirror image, mirrored back), and
-    displacement (B, 2, h, w), of the picture alone."""
-    logits, displacement = net(pictures)
-    mirrored, _ = net(pictures.flip(-1))
-    return torch.sigmoid((logits + mirrored.flip(-1)).float() / 2), displacement.float()
-
-
-def fitted(field: np.ndarray, size: tuple[int, int], fill: float) -> np.ndarray:
-    """A field (..., h', w') cut to `size` (h, w); where it is smaller (a cut picture), filled up with `fill`."""
-    field = field[..., : size[0], : size[1]]
-    missing = [(0, want - have) for want, have in zip(size, field.shape[-2:], strict=True)]
-    return np.pad(field, [(0, 0)] * (field.ndim - 2) + missing, constant_values=fill)
-
-
 # ---------------------------------------------------------------- scores on the grid
 
 
@@ -58,12 +41,12 @@ def class_scores(cams: Cams) -> Scores:
     return Scores(cams.low, cams.classes)
 
 
-def instance_scores(cams: Cams, displacement: np.ndarray, ends: np.ndarray, labels: LabelsParams) -> Scores:
+def instance_scores(cams: Cams, displacement: np.ndarray, ends: np.ndarray, weak: float, keep_rest: bool) -> Scores:
     """Instance-wise attention: every class map times every instance of the class-agnostic map, class-major.
 
-    displacement, ends: (2, h, w), see ops.displacement.
+    displacement, ends: (2, h, w), weak and keep_rest as for ops.displacement.instance_map.
     """
-    planes = fields_ops.one_hot(fields_ops.instance_map(displacement, ends, labels.weak, labels.faithful))
+    planes = one_hot(instance_map(displacement, ends, weak, keep_rest))
     n, (m, h, w) = len(cams.classes), planes.shape
     values = (cams.low[:, None] * planes[None]).reshape(n * m, h, w)
     return Scores(values, np.repeat(cams.classes, m))

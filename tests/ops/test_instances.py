@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from weakseg.ops import instances
 from weakseg.ops.cam import Cams
-from weakseg.papers.irn import infer
-from weakseg.papers.irn.infer import Scores
-from weakseg.papers.irn.params import LabelsParams, WalkParams
+from weakseg.ops.displacement import end_points
+from weakseg.ops.instances import Scores, WalkParams
 
-LABELS = LabelsParams(iterations=20)
+WEAK = 2.5
 
 
 def two_blobs():
@@ -25,11 +25,9 @@ def two_blobs():
 
 
 def scores_of(cams, boundary, displacement):
-    from weakseg.ops.displacement import end_points
-
     ends = end_points(torch.from_numpy(displacement)[None], 20)[0].numpy()
-    rows = infer.instance_scores(cams, displacement, ends, LABELS)
-    (walked,) = infer.propagate_all([rows], boundary[None], WalkParams(radius=3, beta=4, steps=200))
+    rows = instances.instance_scores(cams, displacement, ends, WEAK, False)
+    (walked,) = instances.propagate_all([rows], boundary[None], WalkParams(radius=3, beta=4, steps=200))
     return walked
 
 
@@ -37,8 +35,8 @@ def test_two_touching_bodies_become_two_instances():
     cams, boundary, displacement = two_blobs()
     walked = scores_of(cams, boundary, displacement)
     assert walked.classes.tolist() == [3, 3]
-    full = infer.enlarge(walked.values, (48, 80))
-    masks, labels, scores = infer.instances_of(full, walked.classes, 0.3, 0.01)
+    full = instances.enlarge(walked.values, (48, 80))
+    masks, labels, scores = instances.instances_of(full, walked.classes, 0.3, 0.01)
     assert labels.tolist() == [3, 3] and (scores > 0.3).all()
     left, right = sorted(masks, key=lambda mask: np.flatnonzero(mask.any(0))[0])
     assert left[4:30, 4:32].all() and not left[:, 42:].any()
@@ -47,7 +45,7 @@ def test_two_touching_bodies_become_two_instances():
 
 def test_without_displacements_the_heads_alone_are_found():
     cams, _, _ = two_blobs()
-    masks, labels, scores = infer.instances_of(cams.high, cams.classes, 0.5, 0.01)
+    masks, labels, scores = instances.instances_of(cams.high, cams.classes, 0.5, 0.01)
     assert [int(mask.sum()) for mask in masks] == [144, 144] and scores.tolist() == [1, 1]
 
 
@@ -56,10 +54,10 @@ def test_instance_rows_are_class_major():
     displacement = np.zeros((2, 4, 6), np.float32)
     displacement[:, :, 3] = 9
     ends = np.stack(np.mgrid[:4, :6])
-    rows = infer.instance_scores(cams, displacement, ends, LABELS)
+    rows = instances.instance_scores(cams, displacement, ends, WEAK, False)
     assert rows.classes.tolist() == [1, 1, 4, 4]
     assert [row.max() for row in rows.values] == [1, 1, 2, 2]
-    faithful = infer.instance_scores(cams, displacement, ends, LABELS.model_copy(update={"faithful": True}))
+    faithful = instances.instance_scores(cams, displacement, ends, WEAK, True)
     assert faithful.classes.tolist() == [1, 1, 1, 4, 4, 4]  # the cells that arrive nowhere are one more instance
 
 
@@ -68,27 +66,27 @@ def test_components_and_their_scores():
     scores[0, :4, :4], scores[0, 2, 2] = 0.6, 0.9
     scores[0, 9, 9] = 0.8  # 1 % of the picture
     scores[1, 5:9, 5:9] = 0.7
-    masks, labels, values = infer.instances_of(scores, np.array([2, 0]), 0.5, 0.02)
+    masks, labels, values = instances.instances_of(scores, np.array([2, 0]), 0.5, 0.02)
     assert labels.tolist() == [2, 2, 0]
     assert [int(mask.sum()) for mask in masks] == [16, 1, 16]
     assert values.tolist() == pytest.approx([0.9, 0.0, 0.7])  # too small: kept in the list with score 0
 
 
 def test_nothing_above_the_background_is_no_instance():
-    masks, labels, scores = infer.instances_of(np.zeros((1, 5, 6), np.float32), np.array([0]), 0.5, 0.01)
+    masks, labels, scores = instances.instances_of(np.zeros((1, 5, 6), np.float32), np.array([0]), 0.5, 0.01)
     assert masks.shape == (0, 5, 6) and len(labels) == len(scores) == 0
-    assert infer.instances_of(np.zeros((0, 5, 6), np.float32), np.zeros(0, int), 0.5, 0.01)[0].shape == (0, 5, 6)
+    assert instances.instances_of(np.zeros((0, 5, 6), np.float32), np.zeros(0, int), 0.5, 0.01)[0].shape == (0, 5, 6)
 
 
 def test_semantic_values():
     scores = np.array([[[0.9, 0.1, 0.4]], [[0.2, 0.1, 0.6]]])
-    assert infer.semantic_of(scores, np.array([4, 7]), 0.3).tolist() == [[5, 0, 8]]
-    assert infer.semantic_of(np.zeros((0, 2, 2)), np.zeros(0, int), 0.3).tolist() == [[0, 0], [0, 0]]
+    assert instances.semantic_of(scores, np.array([4, 7]), 0.3).tolist() == [[5, 0, 8]]
+    assert instances.semantic_of(np.zeros((0, 2, 2)), np.zeros(0, int), 0.3).tolist() == [[0, 0], [0, 0]]
 
 
 def test_enlarge_divides_by_the_maximum_over_all_rows():
     values = np.array([np.full((3, 4), 2.0), np.full((3, 4), 0.5)])
-    full = infer.enlarge(values, (11, 15))
+    full = instances.enlarge(values, (11, 15))
     assert full.shape == (2, 11, 15)
     np.testing.assert_allclose(full, [np.ones((11, 15)), np.full((11, 15), 0.25)], rtol=1e-4)
 
@@ -98,42 +96,15 @@ def test_rows_of_several_pictures_walk_as_if_alone():
     rows = [Scores(rng.random((n, 8, 9)).astype(np.float32), np.arange(n)) for n in (1, 3)]
     boundaries = rng.random((2, 8, 9)).astype(np.float32)
     walk = WalkParams(radius=3, beta=4, steps=10)
-    for number, together in enumerate(infer.propagate_all(rows, boundaries, walk)):
-        (alone,) = infer.propagate_all([rows[number]], boundaries[number][None], walk)
+    for number, together in enumerate(instances.propagate_all(rows, boundaries, walk)):
+        (alone,) = instances.propagate_all([rows[number]], boundaries[number][None], walk)
         np.testing.assert_allclose(together.values, alone.values, rtol=1e-5)
 
 
 def test_the_interior_switch():
     rows, boundary = [Scores(np.ones((1, 6, 6), np.float32), np.array([0]))], np.full((1, 6, 6), 0.25, np.float32)
     inside, plain = (
-        infer.propagate_all(rows, boundary, WalkParams(radius=3, interior=switch))[0] for switch in (True, False)
+        instances.propagate_all(rows, boundary, WalkParams(radius=3, interior=switch))[0] for switch in (True, False)
     )
     np.testing.assert_allclose(inside.values, 0.75, rtol=1e-5)
     np.testing.assert_allclose(plain.values, 1, rtol=1e-5)
-
-
-def test_frames():
-    picture = np.full((100, 130, 3), 7, np.uint8)
-    assert infer.framed(picture, 64, cut=False).shape == (112, 144, 3)
-    assert infer.framed(picture, 512, cut=False).shape == (512, 512, 3)
-    assert infer.framed(picture, 64, cut=True).shape == (64, 64, 3)  # the released code's negative padding
-    assert (infer.framed(picture, 64, cut=False)[:100, :130] == 7).all()
-
-
-def test_fields_of_a_cut_picture_are_filled_up():
-    field = infer.fitted(np.zeros((2, 4, 5)), (6, 3), 1.0)
-    assert field.shape == (2, 6, 3) and (field[:, :4] == 0).all() and (field[:, 4:] == 1).all()
-
-
-def test_fields_average_the_mirrored_boundary():
-    class Fixed:
-        def __call__(self, pictures):
-            return pictures[:, 0, ::4, ::4], pictures[:, :2, ::4, ::4]
-
-    pictures = torch.rand(2, 3, 16, 20, generator=torch.Generator().manual_seed(0))
-    pictures = torch.cat([pictures, pictures.flip(-1)], -1)  # its own mirror image, up to the sampling of the grid
-    boundary, displacement = infer.infer_fields(Fixed(), pictures)
-    logits = pictures[:, 0, ::4, ::4]
-    mirrored = pictures.flip(-1)[:, 0, ::4, ::4].flip(-1)
-    torch.testing.assert_close(boundary, torch.sigmoid((logits + mirrored) / 2))
-    torch.testing.assert_close(displacement, pictures[:, :2, ::4, ::4])
