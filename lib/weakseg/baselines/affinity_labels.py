@@ -19,7 +19,7 @@ from weakseg.nets.final import trained
 from weakseg.ops import random_walk
 from weakseg.ops.cam import grid_size
 from weakseg.study.artifacts import load_maps, save_labels, save_maps
-from weakseg.study.machine import device, parallel
+from weakseg.study.machine import autocast, device, parallel
 from weakseg.study.stages import Artifact
 
 
@@ -32,7 +32,9 @@ def make_affinities(
     net = trained(build_affinitynet(affinitynet), model)
     images = (seen.image(index) for index in range(len(seen)))
     for positions, batch in augment.same_size_batches(images, affinitynet.infer_batch_size):
-        pairs = all_pairs(net(batch.to(device())).float(), affinitynet.radius).half().cpu().numpy()
+        with autocast(affinitynet.precision):
+            embedded = net(batch.to(device())).float()
+        pairs = all_pairs(embedded, affinitynet.radius).half().cpu().numpy()
         for row, position in enumerate(positions):
             save_maps(out / "pairs", seen.names[position], pairs=pairs[row])
 

@@ -21,7 +21,7 @@ from weakseg.nets import augment, backbones
 from weakseg.nets.final import LabelSet, Optimisation, fit_final, train_and_predict, trained, with_file
 from weakseg.ops.crf import CrfParams, refine
 from weakseg.study.artifacts import load_labels, save_labels
-from weakseg.study.machine import device, parallel
+from weakseg.study.machine import autocast, device, parallel
 from weakseg.study.params import Group
 from weakseg.study.stages import Artifact, Store
 
@@ -171,7 +171,8 @@ def score_pictures(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(position, scores float16 (K, H/4, W/4)) of every picture, averaged over test scales and flip."""
     for positions, batch in augment.same_size_batches(images, deeplab.training.batch_size):
-        fused = fused_scores(net, batch.to(device()), deeplab.test.scales, deeplab.test.flip)
+        with autocast(deeplab.training.precision):
+            fused = fused_scores(net, batch.to(device()), deeplab.test.scales, deeplab.test.flip)
         yield from zip(positions, fused.half().cpu().numpy(), strict=True)
 
 

@@ -17,7 +17,7 @@ from weakseg.papers.irn.model import IrNet, build_irnet
 from weakseg.papers.irn.params import IrnetParams
 from weakseg.study import train
 from weakseg.study.artifacts import save_maps
-from weakseg.study.machine import device
+from weakseg.study.machine import autocast, device
 from weakseg.study.stages import Artifact
 
 
@@ -115,5 +115,6 @@ def make_fields(
 def _fields(net: IrNet, seen: TagView, irnet: IrnetParams) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
     framed = (fields.framed(seen.image(index), irnet.crop, irnet.faithful) for index in range(len(seen)))
     for positions, batch in augment.same_size_batches(framed, irnet.infer_batch_size):
-        boundary, displacement = fields.infer_fields(net, batch.to(device()))
+        with autocast(irnet.precision):
+            boundary, displacement = fields.infer_fields(net, batch.to(device()))
         yield positions, boundary.cpu().numpy(), displacement.cpu().numpy()
