@@ -98,19 +98,55 @@ def test_the_short_form_is_stored_and_read_back(tmp_path):
     np.testing.assert_array_equal(read, proposals.region_masks(picture, ProposalParams()))
 
 
-def test_a_plain_picture_has_no_proposal():
-    assert proposals.region_masks(np.full((40, 50, 3), 7, np.uint8), ProposalParams()).shape == (0, 40, 50)
+@pytest.mark.parametrize("search", [None, "single"])
+def test_a_plain_picture_has_no_proposal(search):
+    plain = np.full((40, 50, 3), 7, np.uint8)
+    assert proposals.region_masks(plain, ProposalParams(search=search)).shape == (0, 40, 50)
 
 
-def test_selective_search_boxes_are_sorted_inside_and_repeat():
+@pytest.mark.parametrize("seed", range(3))
+def test_cells_of_boxes_against_a_loop(seed):
+    rng = np.random.default_rng(seed)
+    cells = np.kron(np.arange(12).reshape(3, 4), np.ones((4, 5), int))
+    corners = np.sort(rng.integers(0, (13, 21), (30, 2, 2)), axis=1)
+    boxes = np.concatenate([corners[:, 0, ::-1], corners[:, 1, ::-1]], axis=1).astype(np.float32)
+    found = proposals.boxed_cells(boxes, cells)
+    for box, row in zip(boxes.astype(int), found, strict=True):
+        x0, y0, x1, y1 = box
+        held = [((cells[y0:y1, x0:x1] == cell).sum() > 10) for cell in range(12)]  # a cell has 20 pixels
+        assert row.tolist() == held
+    assert proposals.boxed_cells(boxes[:0], cells).shape == (0, 12)
+
+
+def test_half_of_a_cell_is_not_most_of_it():
+    cells = np.array([[0, 0, 0, 1, 1, 1, 1]])
+    found = proposals.boxed_cells(np.array([[0, 0, 2, 1], [0, 0, 5, 1], [1, 0, 6, 1]]), cells)
+    assert found.tolist() == [[True, False], [True, False], [True, True]]
+
+
+def test_selective_search_adds_masks_and_takes_none():
+    """Without a limit every grouped union stays or has a mask alike; the boxes of the objects bring more."""
+    picture, _ = coloured_scene()
+    rough = {"scales": (30.0,), "limit": 1000}
+    grouped = proposals.region_masks(picture, ProposalParams(**rough))
+    both = proposals.region_masks(picture, ProposalParams(**rough, search="single"))
+    assert len(both) > len(grouped)
+    assert mask_iou(grouped, both).max(axis=1).min() >= 0.95
+    first = proposals.region_masks(picture, ProposalParams(**rough, search="single", search_limit=1))
+    assert len(first) <= len(grouped) + 1
+    assert len(proposals.region_masks(picture, ProposalParams(search="single", limit=3))) == 3
+
+
+@pytest.mark.parametrize("mode", ["single", "fast"])
+def test_selective_search_boxes_are_sorted_inside_and_repeat(mode):
     picture, objects = coloured_scene()
-    boxes = proposals.selective_search(picture)
+    boxes = proposals.selective_search(picture, mode)
     assert boxes[:, :2].min() >= 0 and boxes.max() <= 96
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     assert (np.diff(areas) <= 0).all() and areas.min() > 0
-    np.testing.assert_array_equal(boxes, proposals.selective_search(picture))
+    np.testing.assert_array_equal(boxes, proposals.selective_search(picture, mode))
     assert len(np.unique(boxes, axis=0)) == len(boxes)
-    assert len(proposals.selective_search(picture, limit=2)) == 2
+    assert len(proposals.selective_search(picture, mode, limit=2)) == 2
 
 
 def test_milliseconds_a_picture():

@@ -1,4 +1,4 @@
-"""Proposals without learning: selective-search boxes, and masks from hierarchical region grouping (in place of MCG).
+"""Proposals without learning: masks from region grouping and from selective-search boxes, both in place of MCG.
 
 Uijlings et al., "Selective search for object recognition", IJCV 2013; first segments by Felzenszwalb and Huttenlocher.
 """
@@ -11,6 +11,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+import scipy.sparse
 from pydantic import Field
 
 from weakseg.data.sets import DataParams, open_set
@@ -21,6 +22,8 @@ from weakseg.study.params import Group
 from weakseg.study.stages import Artifact
 
 COLOUR_BINS = 25
+SINGLE_SCALE = 200  # graph segmentation, where selective search has one strategy
+SearchMode = Literal["single", "fast", "quality"]  # one strategy, then more colour spaces, scales and similarities
 
 
 class ProposalParams(Group):
@@ -28,7 +31,8 @@ class ProposalParams(Group):
 
     scales: of the initial graph segmentation, larger gives larger segments. sigma: of the blur before it. smallest: of
     a segment, in pixels. distinct: two masks with a larger IoU count as one. limit: masks kept per picture, largest
-    unions first. min_area, max_area: shares of the picture.
+    unions first. min_area, max_area: shares of the picture. search: adds the cells that lie for the most part inside
+    each of the search_limit largest selective-search boxes of this mode; null adds none.
     """
 
     scales: tuple[float, ...] = Field((100.0, 300.0), min_length=1)
@@ -38,16 +42,21 @@ class ProposalParams(Group):
     limit: int = Field(100, ge=1)
     min_area: float = Field(2e-5, ge=0, lt=1)
     max_area: float = Field(0.85, gt=0, le=1)
+    search: SearchMode | None = None
+    search_limit: int = Field(2000, ge=1)
 
 
-def selective_search(image: np.ndarray, mode: Literal["fast", "quality"] = "fast", limit: int = 2000) -> np.ndarray:
+def selective_search(image: np.ndarray, mode: SearchMode = "fast", limit: int = 2000) -> np.ndarray:
     """Selective-search boxes (n, 4) float32, x0, y0, x1, y1 half-open, each once, sorted by area then corner.
 
     OpenCV returns the same boxes in an order that varies from run to run, so they are sorted, largest first.
     """
     search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
     search.setBaseImage(np.ascontiguousarray(image[..., ::-1]))
-    search.switchToSelectiveSearchFast() if mode == "fast" else search.switchToSelectiveSearchQuality()
+    if mode == "single":
+        search.switchToSingleStrategy(SINGLE_SCALE, 0.8)
+    else:
+        search.switchToSelectiveSearchFast() if mode == "fast" else search.switchToSelectiveSearchQuality()
     found = np.unique(np.asarray(search.process(), dtype=np.int64).reshape(-1, 4), axis=0)  # x, y, width, height
     found = found[np.argsort(-found[:, 2] * found[:, 3], kind="stable")][:limit]
     return np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], axis=1).astype(np.float32)
@@ -63,12 +72,27 @@ def regions(image: np.ndarray, proposals: ProposalParams) -> tuple[np.ndarray, n
     """The same masks in short form: members bool (n, Q), which cells each holds, and cells (H, W), labels 0..Q-1."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
     layers = [segment(image, scale, proposals.sigma, proposals.smallest) for scale in proposals.scales]
-    groups = [group_regions(segments, lab) for segments in layers]
     cells, inside = common_cells(layers)
-    members = np.concatenate([group[:, of_cell] for group, of_cell in zip(groups, inside, strict=True)])
-    late = np.concatenate([np.arange(len(group))[::-1] for group in groups])  # 0 for the whole picture
-    members = members[np.argsort(late, kind="stable")]
+    groups = [group_regions(segments, lab)[::-1, of_cell] for segments, of_cell in zip(layers, inside, strict=True)]
+    if proposals.search is not None:
+        groups.append(boxed_cells(selective_search(image, proposals.search, proposals.search_limit), cells))
+    rank = np.concatenate([np.arange(len(group)) for group in groups])  # the groups take turns, larger masks first
+    members = np.concatenate(groups)[np.argsort(rank, kind="stable")]
     return members[_worth_keeping(members, np.bincount(cells.ravel()), proposals)], cells
+
+
+def boxed_cells(boxes: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """bool (n, Q): which cells have more than half of their pixels inside each box.
+
+    boxes: (n, 4), x0, y0, x1, y1 half-open. cells: (H, W) labels 0..Q-1, each present.
+    """
+    H, W = cells.shape
+    x0, y0, x1, y1 = boxes.T
+    rows, columns = np.arange(H)[:, None], np.arange(W)[:, None]
+    inside = ((rows >= y0) & (rows < y1))[:, None] & ((columns >= x0) & (columns < x1))[None]  # (H, W, n)
+    pixels = scipy.sparse.csr_array((np.ones(H * W, np.float32), (cells.ravel(), np.arange(H * W))))  # (Q, H * W)
+    share = pixels @ inside.reshape(H * W, len(boxes)).astype(np.float32) / pixels.sum(axis=1)[:, None]
+    return share.T > 0.5
 
 
 def common_cells(layers: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
