@@ -62,6 +62,7 @@ def test_outputs_in_their_best_still_form(page):
         ),
     )
     assert f"data:image/png;base64,{PNG.strip()}" in text and "&lt;Figure&gt;" not in text
+    assert "data:image/jpeg;base64,anything" in page(shown(image_jpeg="anything\n", text_plain="<Figure>"))
     assert "1 &lt; 2" in text and "interactive(" not in text
     assert "red</span> &amp; all" in text and 'class="out failed"><pre>Traceback\nE: v' in text
 

@@ -84,7 +84,7 @@ def light_pictures() -> None:
     """In a notebook, figures are shown as JPEG: pages full of pictures stay a quarter of the size. Files stay exact."""
     shell = get_ipython()
     if shell is not None and hasattr(shell, "kernel"):
-        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 90})
+        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 85})
 
 
 def label_colours(count: int) -> np.ndarray:

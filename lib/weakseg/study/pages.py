@@ -64,8 +64,9 @@ def _output(output: nbformat.NotebookNode) -> str:
 
 def _data(data: dict[str, Any]) -> str:
     """The best form that needs no script; a slider has none (a notebook shows a still panel beside it)."""
-    if "image/png" in data:
-        return f'<img alt="figure" src="data:image/png;base64,{data["image/png"].strip()}">'
+    for kind in ("image/png", "image/jpeg"):
+        if kind in data:
+            return f'<img alt="figure" src="data:{kind};base64,{data[kind].strip()}">'
     if "application/vnd.jupyter.widget-view+json" in data:
         return ""
     if "text/html" in data:
