@@ -100,6 +100,18 @@ def test_every_baseline_runs(session, name):
     assert 0 <= miou(session, recipe.baseline(session, 0, name)) <= 100
 
 
+def test_nets_without_weights_start_from_tags(session):
+    from safetensors.torch import load_file
+
+    key = "backbone.stages.0.0.weight"
+    first, second, segmenter = (
+        load_file(run / "model.safetensors")[key]
+        for run in (recipe.cue_classifier(session, 0), recipe.classifier(session, 0), recipe.start(session, 0))
+    )
+    assert (first - second).abs().max() < 0.1 * first.std()  # a few steps from where it started
+    assert second.equal(segmenter)
+
+
 def test_tags_are_judged(session):
     evidence = resample.load(recipe.tag_evidence(session, 0, "lowres") / "evidence.npz")
     assert evidence.scores.shape == (4, 3)
@@ -129,5 +141,5 @@ def test_mistakes_end_in_one_line(drawn):
     _, _, data = drawn
     with pytest.raises(ValueError, match="^params: guides.treshold: unknown key; did you mean 'threshold'"):
         params(data, guides={"treshold": 0.3})
-    with pytest.raises(ValueError, match="wssl.net.backbone: small cannot start from the seeder's tiny"):
+    with pytest.raises(ValueError, match="wssl.net.backbone: small is not the seeder's tiny"):
         params(data, wssl={"net": {**NET, "backbone": "small"}})

@@ -31,8 +31,8 @@ class GuidedParams(Group):
     """All groups of params/<profile>/guided_labelling.yaml.
 
     seeder: the GAP classifiers. tagger: the plain one, for G1 and back-propagation. classifier: the one that SEC takes
-    its cues from. start: what segmentation nets begin with: "weights" their own, "tags" the backbone of the GAP-HighRes
-    seeder, where no pretrained weights exist.
+    its cues from. start: what nets begin with: "weights" their own; "tags", where no pretrained weights exist, the
+    classifiers with the backbone of `classifier`, and segmentation nets with that of the GAP-HighRes seeder.
     """
 
     profile: str
@@ -54,13 +54,15 @@ class GuidedParams(Group):
 
     @model_validator(mode="after")
     def _one_backbone(self) -> "GuidedParams":
-        nets = {"segmenter": self.segmenter, "mil_fcn.net": self.mil_fcn.net}
+        nets = {"segmenter": self.segmenter, "mil_fcn.net": self.mil_fcn.net, "sec.net": self.sec.net}
         nets |= {"ccnn.net": self.ccnn.net, "wssl.net": self.wssl.net}
-        for name, net in nets.items() if self.start == "tags" else ():
-            if net.backbone != self.seeder.trunk:
+        named = {f"{name}.backbone": net.backbone for name, net in nets.items()}
+        named |= {"tagger.trunk": self.tagger.trunk, "classifier.backbone": self.classifier.backbone}
+        for name, backbone in named.items() if self.start == "tags" else ():
+            if backbone != self.seeder.trunk:
                 raise ValueError(
-                    f"{name}.backbone: {net.backbone} cannot start from the seeder's {self.seeder.trunk}; "
-                    "name one backbone in both, or set start to weights"
+                    f"{name}: {backbone} is not the seeder's {self.seeder.trunk}, and with start tags one net begins "
+                    "with another's; name one backbone in all, or set start to weights"
                 )
         return self
 

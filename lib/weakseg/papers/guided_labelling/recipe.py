@@ -30,12 +30,26 @@ def group_of(s: Session, form: vgg.Form) -> SeederParams:
     return s.params.tagger if form == "vgg16" else s.params.seeder
 
 
+def cue_classifier(s: Session, seed: int) -> Artifact:
+    """0. A tag classifier without a form: SEC reads its cues; the trunks of all forms start from it with start "tags"."""
+    params = s.params.classifier
+    return s.store(
+        cam_classifier.train_classifier,
+        pictures=pictures(s),
+        weights=weights_input(params.weights, params.backbone),
+        data=s.params.data,
+        classifier=params,
+        seed=seed,
+    )
+
+
 def classifier(s: Session, seed: int, form: vgg.Form = "highres") -> Artifact:
     """1. A classifier that learns the tags, in one of five forms."""
     params = group_of(s, form)
     return s.store(
         seeding.train_seeder,
         pictures=pictures(s),
+        init=cue_classifier(s, seed) if s.params.start == "tags" else None,
         weights=weights_input(params.weights, params.trunk),
         data=s.params.data,
         form=form,
@@ -57,16 +71,35 @@ def heat(s: Session, seed: int, seeder: SeederName = "gap_highres", split: str =
     return s.store(seeding.make_heat, model=model, **common, split=part, name=seeder, seeder=params, backprop=smooth)
 
 
-def saliency(s: Session, seed: int, split: str = "trainaug") -> Artifact:
-    """3. Saliency, learned from boxes on pictures of other classes; covers the pictures of `split`."""
+def salient_targets(s: Session) -> Artifact:
+    """3a. What GrabCut finds in the boxes of the salient pictures, which show other classes."""
     params = s.params.saliency
-    how = {"source": params.source, "iterations": params.iterations}
-    targets = s.store(salient.cut_targets, pictures=pictures(s), **how)
-    weights = weights_input(params.net.weights, params.net.backbone)
-    learned = {"pictures": pictures(s), "saliency": params}
-    model = s.store(salient.train_saliency, targets=targets, weights=weights, **learned, seed=seed)
-    part = sets.covering(pictures(s), s.params.data, split)
-    return s.store(salient.find_salient, model=model, **learned, data=s.params.data, split=part)
+    return s.store(salient.cut_targets, pictures=pictures(s), source=params.source, iterations=params.iterations)
+
+
+def saliency_net(s: Session, seed: int) -> Artifact:
+    """3b. The net that learns it."""
+    params = s.params.saliency
+    return s.store(
+        salient.train_saliency,
+        pictures=pictures(s),
+        targets=salient_targets(s),
+        weights=weights_input(params.net.weights, params.net.backbone),
+        saliency=params,
+        seed=seed,
+    )
+
+
+def saliency(s: Session, seed: int, split: str = "trainaug") -> Artifact:
+    """3c. Saliency of the study's pictures; covers those of `split`."""
+    return s.store(
+        salient.find_salient,
+        model=saliency_net(s, seed),
+        pictures=pictures(s),
+        data=s.params.data,
+        split=sets.covering(pictures(s), s.params.data, split),
+        saliency=s.params.saliency,
+    )
 
 
 def component_scores(s: Session, seed: int) -> Artifact:
@@ -154,17 +187,9 @@ def baseline(s: Session, seed: int, name: Baseline, split: str = "val") -> Artif
 
 
 def _sec(s: Session, seed: int, common: dict) -> Artifact:
-    params = s.params.classifier
-    model = s.store(
-        cam_classifier.train_classifier,
-        pictures=pictures(s),
-        weights=weights_input(params.weights, params.backbone),
-        data=s.params.data,
-        classifier=params,
-        seed=seed,
-    )
+    model = cue_classifier(s, seed)
     init = model if s.params.start == "tags" else None
-    return sec.label_maps(s.store, **common, model=model, classifier=params, init=init, sec=s.params.sec)
+    return sec.label_maps(s.store, **common, model=model, classifier=s.params.classifier, init=init, sec=s.params.sec)
 
 
 # ---------------------------------------------------------------- evaluation

@@ -4,7 +4,7 @@ The salient pictures show none of the study's classes; the net knows a foregroun
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import Field
+from torch import nn
 
 from weakseg.data.msra import MsraSet
 from weakseg.data.saliency import open_ecssd
@@ -108,22 +109,29 @@ def _target(targets: Artifact, names: tuple[str, ...], index: int) -> np.ndarray
     return load_labels(targets / "semantic", names[index])
 
 
-@torch.inference_mode()
 def find_salient(
     out: Path, *, model: Artifact, pictures: Artifact, data: DataParams, split: str, saliency: SaliencyParams
 ) -> None:
     """Stage: saliency/<name>.npz, the foreground probability over its maximum, uint8 (H, W), of every picture."""
     view = TagView(open_set(pictures, data, split))
     net = trained(build_deeplab(saliency.net, 2, pretrained=False), model)
-    sizes = [view.image(index).shape[:2] for index in range(len(view))]
+    for position, stored in foreground_maps(net, view.image, range(len(view)), saliency):
+        save_maps(out / "saliency", view.names[position], saliency=stored)
+
+
+@torch.inference_mode()
+def foreground_maps(
+    net: nn.Module, image: Callable[[int], np.ndarray], indices: Sequence[int], saliency: SaliencyParams
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(index, foreground probability over its maximum as uint8 (H, W)) of the pictures image(index)."""
+    sizes = [image(index).shape[:2] for index in indices]
     frames = [frame_of(size, saliency.side, enlarge=False) for size in sizes]
-    laid = (framed(view.image(index), frame) for index, frame in enumerate(frames))
+    laid = (framed(image(index), frame) for index, frame in zip(indices, frames, strict=True))
     for positions, batch in augment.same_size_batches(laid, saliency.net.training.batch_size):
         probability = net(batch.to(device())).float().softmax(1)[:, 1].cpu().numpy()
         for position, each in zip(positions, probability, strict=True):
             full = unframed(each[None], sizes[position], frames[position])[0]
-            stored = np.round(FULL * full / full.max()).astype(np.uint8)
-            save_maps(out / "saliency", view.names[position], saliency=stored)
+            yield indices[position], np.round(FULL * full / full.max()).astype(np.uint8)
 
 
 def read_saliency(saliency: Artifact, name: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from weakseg.data.weak import MaskView, TagView
 from weakseg.metrics import seeds as seed_metrics
 from weakseg.metrics.tags import TagEvidence
 from weakseg.nets import augment, vgg
-from weakseg.nets.final import trained
+from weakseg.nets.final import load_backbone, trained
 from weakseg.papers.guided_labelling import seeders
 from weakseg.papers.guided_labelling.frame import frame_of, framed, unframed
 from weakseg.papers.guided_labelling.model import GapNet, SeederParams, build_seeder, seeder_optimiser
@@ -75,17 +75,24 @@ def train_seeder(
     out: Path,
     *,
     pictures: Artifact,
+    init: Artifact | None = None,
     weights: Artifact | None = None,
     data: DataParams,
     form: vgg.Form,
     seeder: SeederParams,
     seed: int,
 ) -> None:
-    """Stage: trains the classifier of a form on tags; writes model.safetensors and log.csv."""
+    """Stage: trains the classifier of a form on tags; writes model.safetensors and log.csv.
+
+    init: a run whose model.safetensors holds the same trunk. weights: the file that seeder.weights names.
+    """
     torch.manual_seed(seed)
     view = checked(TagView(open_set(pictures, data, "trainaug")))
     start = str(weights.path) if weights else seeder.weights
-    net = build_seeder(form, seeder, len(view.classes), start).to(device())
+    net = build_seeder(form, seeder, len(view.classes), start)
+    if init is not None:
+        load_backbone(net.backbone, init / "model.safetensors")
+    net.to(device())
     optimiser, how = seeder_optimiser(net, seeder), seeder.training.for_fit()
     train.fit(net, SeederSamples(view, seeder), tag_loss, optimiser, out=out, seed=seed, title=f"seeder {form}", **how)
     train.save_model(net, out / "model.safetensors")
