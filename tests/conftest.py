@@ -1,4 +1,7 @@
-"""For the runner's tests: a study in a temporary folder, with this package, a tiny paper, its notebooks and params."""
+"""A dozen small drawn pictures; and for the runner's tests a study of its own.
+
+The study lies in a temporary folder, with this package, a tiny paper, its notebooks and params.
+"""
 
 import contextlib
 import os
@@ -12,6 +15,10 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+
+from weakseg.data.menagerie import MenagerieParams
+from weakseg.data.sets import DataParams, pictures
+from weakseg.study.stages import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -141,3 +148,13 @@ def study(tmp_path: Path) -> Study:
     made.params("profile: toy\nseeds: [0]\nsum: {first: 3, second: 4}\n")
     made.notebook("sums", "# Sums", "from weakseg.papers.tiny.arithmetic import add", "print('sum', add(**sum))")
     return made
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory):
+    """(store, pictures artifact, data params) of a Menagerie of a dozen pictures, with a salient set."""
+    store = Store(tmp_path_factory.mktemp("runs"))
+    few = MenagerieParams(size=64, classes=3, n_trainaug=12, n_train=4, n_val=4, n_tune=2, n_salient=6,
+                          n_salient_test=1, n_ilso=2, coco=False)  # fmt: skip
+    data = DataParams(menagerie=few)
+    return store, pictures(store, data), data

@@ -3,20 +3,10 @@
 import numpy as np
 import pytest
 
-from weakseg.data.menagerie import MenagerieParams
-from weakseg.data.sets import DataParams, open_set, pictures
+from weakseg.data.sets import open_set
 from weakseg.metrics import instance_ap, judge, resample, semantic
 from weakseg.study.artifacts import save_instances, save_labels
-from weakseg.study.stages import Store, external
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """(store, pictures artifact, data params) of a dozen drawn pictures."""
-    few = MenagerieParams(size=64, classes=3, n_trainaug=8, n_train=4, n_val=4, n_tune=2, n_salient=0, n_ilso=0,
-                          n_salient_test=0, coco=False)  # fmt: skip
-    store, data = Store(tmp_path_factory.mktemp("runs")), DataParams(menagerie=few)
-    return store, pictures(store, data), data
+from weakseg.study.stages import external
 
 
 @pytest.fixture

@@ -1,11 +1,7 @@
-"""Scenes for the final models: filled discs and squares on noise, and a tiny Menagerie on disk."""
+"""Scenes for the final models: filled discs and squares on noise."""
 
 import numpy as np
 import pytest
-
-from weakseg.data.menagerie import MenagerieParams
-from weakseg.data.sets import DataParams, pictures
-from weakseg.study.stages import Store
 
 
 def scene(seed: int, side: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -18,16 +14,6 @@ def scene(seed: int, side: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray
     image = rng.integers(60, 110, (side, side, 3)).astype(np.uint8)
     image[disc], image[square] = (220, 30, 30), (30, 220, 30)
     return image, np.stack([disc, square]), np.array([0, 1])
-
-
-@pytest.fixture(scope="session")
-def drawn(tmp_path_factory):
-    """(store, pictures artifact, data params) of a Menagerie of a dozen pictures."""
-    store = Store(tmp_path_factory.mktemp("runs"))
-    few = MenagerieParams(size=64, classes=3, n_trainaug=12, n_train=4, n_val=4, n_tune=2, n_salient=0, n_ilso=0,
-                          n_salient_test=0, coco=False)  # fmt: skip
-    data = DataParams(menagerie=few)
-    return store, pictures(store, data), data
 
 
 @pytest.fixture(scope="session")
