@@ -31,7 +31,7 @@ def group_of(s: Session, form: vgg.Form) -> SeederParams:
 
 
 def cue_classifier(s: Session, seed: int) -> Artifact:
-    """0. A tag classifier without a form: SEC reads its cues; the trunks of all forms start from it with start "tags"."""
+    """0. A plain tag classifier: SEC takes its cues from it and, with start "tags", all forms take their trunk."""
     params = s.params.classifier
     return s.store(
         cam_classifier.train_classifier,
