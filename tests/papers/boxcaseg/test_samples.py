@@ -34,9 +34,9 @@ def parts(drawn, how=SMALL):
 def test_the_union_holds_every_box_and_every_salient_picture_once(drawn):
     union = Union(*parts(drawn))
     boxes = sum(len(union.view.boxes(i)) for i in range(len(union.view)))
-    assert len(union.crops) == boxes and len(union) == boxes + 8
+    assert len(union.crops) == boxes and len(union) == boxes + 6
     kinds = [bool(union[(i, 7)]["salient"]) for i in range(len(union))]
-    assert kinds == [False] * boxes + [True] * 8
+    assert kinds == [False] * boxes + [True] * 6
 
 
 def test_a_sample_is_a_function_of_its_draw(drawn):
@@ -111,17 +111,17 @@ def test_shares_of_a_batch(ratio, batch, counts):
 
 def test_every_batch_has_the_ratio_and_every_salient_picture_comes_once_an_epoch(drawn):
     ratio = FixedRatio(*parts(drawn), sampling=SamplingParams(ratio=(3, 1)), batch_size=8)
-    assert len(ratio) == 8 and (ratio.crops_each, ratio.salient_each) == (6, 2)
+    assert len(ratio) == 6 and (ratio.crops_each, ratio.salient_each) == (6, 2)
     order = order_of(len(ratio), ratio.salient_each, 2, None, seed=3)
     found = list(batches(ratio, order, 0, ratio.collate, 0, torch.device("cpu")))
-    assert len(found) == 2 * 4
+    assert len(found) == 2 * 3
     for names, batch in found:
         assert batch["salient"].tolist() == [True] * 2 + [False] * 6
         assert batch["picture"].shape == (8, 3, 32, 32) and "draw" not in batch and len(names) == 8
-    epochs = [[name for names, _ in found[k : k + 4] for name in names[:2]] for k in (0, 4)]
+    epochs = [[name for names, _ in found[k : k + 3] for name in names[:2]] for k in (0, 3)]
     assert all(sorted(epoch) == sorted(ratio.salient.names) for epoch in epochs) and epochs[0] != epochs[1]
-    resumed = list(batches(ratio, order, 5, ratio.collate, 0, torch.device("cpu")))
-    assert all(torch.equal(a[1]["picture"], b[1]["picture"]) for a, b in zip(found[5:], resumed, strict=True))
+    resumed = list(batches(ratio, order, 4, ratio.collate, 0, torch.device("cpu")))
+    assert all(torch.equal(a[1]["picture"], b[1]["picture"]) for a, b in zip(found[4:], resumed, strict=True))
 
 
 def test_crops_do_not_repeat_in_a_batch_and_crowded_ones_are_rarer(drawn):
