@@ -39,6 +39,6 @@ def precision_recall(evidence: Mapping[str, SeedEvidence], title: str) -> Figure
 def _curve(axes: Axes, found: Mapping, side: str, number: int, name: str) -> None:
     recall, precision = found[f"{side}_recall"], found[f"{side}_precision"]
     point = len(recall) == 1  # labels of one threshold
-    look = MARKERS[number % len(MARKERS)] if point else ""
+    look = MARKERS[number % len(MARKERS)] if point else None
     dashes = "none" if point else DASHES[number // 4 % len(DASHES)]
-    axes.plot(recall, precision, look, color=colour(number), ls=dashes, lw=1.4, ms=5, label=name)
+    axes.plot(recall, precision, marker=look, color=colour(number), ls=dashes, lw=1.4, ms=5, label=name)

@@ -1,12 +1,12 @@
-"""Every rule of the guide labeller on 16 x 16 pictures drawn by hand, with the expected label map written out.
-
-`.` is background (0), a digit its label, `?` ignored (255); in a saliency map `#` is salient.
+"""Every rule of the guide labeller on 16 x 16 pictures drawn by hand (`cases.drawn`), with the expected label map
+written out.
 """
 
 import numpy as np
 import pytest
 
 from weakseg.papers.guided_labelling import guides
+from weakseg.papers.guided_labelling.cases import CASES, drawn
 from weakseg.papers.guided_labelling.guides import GuideParams
 
 PAPER, RELEASED = GuideParams(), GuideParams(faithful=True)
@@ -14,17 +14,10 @@ EMPTY = "................"
 GREY = np.full((16, 16, 3), 128, np.uint8)
 
 
-def drawn(*rows: str) -> np.ndarray:
-    """Sixteen rows of sixteen letters as a label map; missing rows are background."""
-    rows = [*rows, *[EMPTY] * (16 - len(rows))]
-    values = {".": 0, "#": 1, "?": 255} | {str(digit): digit for digit in range(1, 10)}
-    return np.array([[values[letter] for letter in row] for row in rows], np.uint8)
-
-
 def check(seeds, salient, expected, params=PAPER, image=GREY):
-    found = guides.g2(image, drawn(*seeds), drawn(*salient) > 0, params)
+    found = guides.g2(image, drawn(seeds), drawn(salient) > 0, params)
     assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, drawn(*expected))
+    np.testing.assert_array_equal(found, drawn(expected))
 
 
 def test_one_seed_takes_its_component():
@@ -128,12 +121,12 @@ def test_released_slip_clears_the_two_top_rows():
 
 def test_released_drops_a_line_of_seeds():
     check(["3333333333333333"] * 2, [], ["3333333333333333"] * 2, RELEASED)
-    assert guides.large_seeds(drawn(*["3..............."] * 16), 2)[0, 0] == 255
+    assert guides.large_seeds(drawn(["3..............."] * 16), 2)[0, 0] == 255
 
 
 def test_released_crf_takes_scores_not_probabilities():
     """Hardly blurred, on a seed of class 1: 0.999 against 0.001, or the softmax of the two, 1 / (1 + exp(-0.998))."""
-    seeds = drawn(*[EMPTY] * 6 + ["...11.......22.."] * 3)
+    seeds = drawn([EMPTY] * 6 + ["...11.......22.."] * 3)
     for params, expected in ((PAPER, 0.999), (RELEASED, 1 / (1 + np.exp(-0.998)))):
         params = params.model_copy(update={"blur": 0.01})
         found = guides.seed_probabilities(seeds, np.array([1, 2]), params)
@@ -142,7 +135,7 @@ def test_released_crf_takes_scores_not_probabilities():
 
 
 def test_g0_paints_one_of_the_tags_on_the_whole_mask():
-    salient = drawn(EMPTY, "..##......###...") > 0
+    salient = drawn([EMPTY, "..##......###..."]) > 0
     tags = np.array([0, 1, 0, 1])
     seen = set()
     for draw in range(20):
@@ -155,12 +148,12 @@ def test_g0_paints_one_of_the_tags_on_the_whole_mask():
 
 def test_g1_gives_each_component_the_tag_that_gains_most():
     """Component 1: gains -1 (class 1) and +2 (class 3); component 2: both lose, class 1 less. Class 2 has no tag."""
-    salient = drawn(EMPTY, "..##......###...", "..##......###...") > 0
+    salient = drawn([EMPTY, "..##......###...", "..##......###..."]) > 0
     regions = guides.components(salient, 1)
     whole = np.array([3.0, 0.0, 1.0])
     alone = np.array([[2.0, 50.0, 3.0], [2.5, 60.0, -4.0]])
     found = guides.g1(regions, alone, whole, np.array([1, 0, 1]))
-    np.testing.assert_array_equal(found, drawn(EMPTY, "..33......111...", "..33......111..."))
+    np.testing.assert_array_equal(found, drawn([EMPTY, "..33......111...", "..33......111..."]))
 
 
 def test_g1_of_nothing_salient_is_background():
@@ -179,11 +172,37 @@ def test_the_oracle_is_g2_with_the_true_foreground():
 
 
 def test_components_are_numbered_in_order_without_gaps():
-    mask = drawn("##..#...###.....", "##......###.....") > 0
+    mask = drawn(["##..#...###.....", "##......###....."]) > 0
     assert guides.components(mask, 2)[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 2, 2, 2, 0, 0, 0, 0, 0]
 
 
 def test_a_saliency_map_of_another_size_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"saliency \(8, 8\): sizes differ") as refused:
-        guides.g2(GREY, drawn(), np.zeros((8, 8), bool), PAPER)
+        guides.g2(GREY, drawn([]), np.zeros((8, 8), bool), PAPER)
     assert "\n" not in str(refused.value)
+
+
+# ---------------------------------------------------------------- the cases of the lesson
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("one seed in a component", [EMPTY] * 2 + ["..333333........"] * 5),
+        ("a component without seed", [EMPTY] * 2 + ["..??????........"] * 5),
+        (
+            "an isolated seed",
+            [EMPTY] * 2 + ["..1111..........", "..1111.....2....", "..1111.....22...", "..1111.........."],
+        ),
+        ("two classes in a component", [EMPTY] * 2 + ["..111111222222.."] * 12),
+        ("nothing salient", [EMPTY] * 5 + ["....111........."] * 3),
+    ],
+)
+def test_cases_of_the_lesson(name, expected):
+    case = CASES[name]
+    np.testing.assert_array_equal(guides.g2(case.image, case.seeds, case.salient, PAPER), drawn(expected))
+
+
+def test_a_row_that_is_no_row_is_named():
+    with pytest.raises(ValueError, match="row 2: '..x' must be 16 letters"):
+        drawn([EMPTY, "..x"])

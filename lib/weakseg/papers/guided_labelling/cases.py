@@ -51,7 +51,7 @@ CASES: dict[str, Case] = {
     "a seed that bleeds out": case([_BLANK] * 3 + ["......2222......"] * 2, _BLOCK),
     "a seed in two components": case([_BLANK] * 3 + ["....44444444...."], [_BLANK] * 2 + ["..####....####.."] * 4),
     "an isolated seed": case(
-        [_BLANK] * 3 + ["...1.......5...."] + ["...........55..."], [_BLANK] * 2 + ["..####.........."] * 4
+        [_BLANK] * 3 + ["...1.......2...."] + ["...........22..."], [_BLANK] * 2 + ["..####.........."] * 4
     ),
     "two classes in a component": case(
         [_BLANK] * 7 + ["...11......22..."] * 2, [_BLANK] * 2 + ["..############.."] * 12, two_colours()
