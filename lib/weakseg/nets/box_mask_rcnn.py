@@ -157,12 +157,17 @@ def fit_on_boxes(
 ) -> MaskRCNN:
     """Trains a Mask R-CNN with these heads; writes model.safetensors and log.csv, returns the network.
 
-    maps(i) -> box maps uint8 (n, H, W) and labels (n,) from 0 of picture i. init, weights: as in `train_mask_rcnn`.
+    maps(i) -> box maps uint8 (n, H, W) and labels (n,) from 0 of picture i; pictures without boxes are left out.
+    init, weights: as in `train_mask_rcnn`. ValueError when no picture has a box.
     """
     torch.manual_seed(seed)
     view = TagView(open_set(pictures, data, split))
     model = with_heads(build_mask_rcnn(with_file(mask_rcnn, weights), len(view.classes)), heads)
-    samples = InstanceSet(view.names, view.image, maps, mask_rcnn.min_side, mask_rcnn.flip)
+    chosen = [index for index in range(len(view)) if len(maps(index)[1])]
+    if not chosen:
+        raise ValueError(f"split {split}: no picture has a box to learn from; correct the annotations")
+    names, image, given = [view.names[i] for i in chosen], lambda k: view.image(chosen[k]), lambda k: maps(chosen[k])
+    samples = InstanceSet(names, image, given, mask_rcnn.min_side, mask_rcnn.flip)
     what = model, model.backbone.backbone, samples, losses, mask_rcnn.training
     fit_final(out, *what, init=init, seed=seed, title=title, collate=collate_instances)
     return model

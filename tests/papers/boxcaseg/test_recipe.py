@@ -1,0 +1,182 @@
+"""Parameters, and the whole recipe on a dozen small drawn pictures."""
+
+import json
+
+import numpy as np
+import pytest
+
+from weakseg.data.sets import open_set
+from weakseg.metrics import resample
+from weakseg.nets.final import boxes_of
+from weakseg.nets.mask_rcnn import train_mask_rcnn
+from weakseg.papers.boxcaseg import detector, recipe
+from weakseg.papers.boxcaseg.params import BoxCasegParams
+from weakseg.study.artifacts import load_instances, save_instances, save_maps
+from weakseg.study.params import validate
+from weakseg.study.session import Session
+from weakseg.study.stages import Artifact
+
+NET = {
+    "backbone": "tiny",
+    "strides": [4, 8],
+    "anchors": [16, 24],
+    "pyramid_channels": 16,
+    "mask_channels": [16],
+    "box_features": 32,
+    "proposals_before_nms": 40,
+    "proposals": 20,
+    "training": {"steps": 2, "batch_size": 4},
+    "test": {"score": 0.0},
+}
+TINY = {
+    "profile": "toy",
+    "seeds": [0],
+    "segmenter": {
+        "backbone": "tiny",
+        "weights": None,
+        "samples": {"side": 32, "salient_side": 36, "test_side": 32},
+        "sampling": {"ratio": [3, 1]},
+        "training": {"steps": 3, "batch_size": 8},
+    },
+    "classifier": {
+        "backbone": "tiny",
+        "weights": None,
+        "output_stride": 8,
+        "cut_after": 0,
+        "epochs": 1,
+        "batch_size": 4,
+        "long_side": None,
+        "crop": None,
+    },
+    "mask_rcnn": NET,
+    "boxinst": {"net": NET, "warmup": 2, "bottom_rows": 0},
+}
+
+
+def params(data, **changes) -> BoxCasegParams:
+    return validate(BoxCasegParams, {**TINY, "data": data, "crowd": {"data": data}, **changes}, "params")
+
+
+@pytest.fixture(scope="module")
+def session(drawn, tmp_path_factory):
+    store, _, data = drawn
+    return Session("boxcaseg", params(data), store, tmp_path_factory.mktemp("out"))
+
+
+def value(evidence, column):
+    return resample.value(resample.load(evidence / "evidence.npz"), column)
+
+
+def test_from_boxes_to_instances(session):
+    made = recipe.finished(session, 0, "val")
+    assert 0 <= value(recipe.proxy_evidence(session, made, "val"), "mIoU*") <= 100
+    judged = recipe.detection_evidence(session, recipe.final_instances(session, 0))
+    assert all(0 <= value(judged, column) <= 100 for column in ("AP25", "AP50", "AP70", "AP75"))
+    assert {"AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"} <= set(
+        json.loads((judged / "coco.json").read_text())
+    )
+
+
+@pytest.mark.parametrize("name", ["bbtp", "boxinst", "sdi"])
+def test_every_baseline_runs(session, name):
+    assert 0 <= value(recipe.detection_evidence(session, recipe.baseline(session, 0, name)), "AP50") <= 100
+
+
+def test_full_supervision_runs(session):
+    assert 0 <= value(recipe.detection_evidence(session, recipe.supervised(session, 0)), "AP50") <= 100
+
+
+def test_what_a_variant_shares(session):
+    """Alpha at inference and the weak head retrain nothing; merging and dropping retrain the detector alone."""
+    trained = recipe.segmenter(session, 0).key
+    for changes in (
+        {"n_salient": 3},
+        {"loss": {"alpha": 0.3}},
+        {"sampling": {"ratio": None}},
+        {"samples": {"faithful": True}},
+    ):
+        assert recipe.segmenter(recipe.variant(session, **changes), 0).key != trained
+    plain, dropless = session.changed(proxies={"merge": False}), session.changed(proxies={"drop": None})
+    for other in (plain, dropless):
+        assert recipe.segmenter(other, 0).key == trained
+        assert recipe.proxies(other, 0).key == recipe.proxies(session, 0).key
+    assert recipe.finished(plain, 0).key != recipe.finished(session, 0).key == recipe.finished(dropless, 0).key
+    assert recipe.final_instances(dropless, 0).key != recipe.final_instances(session, 0).key
+
+
+def test_the_second_set_has_its_own_mixture(session, drawn):
+    other = recipe.crowd(session)
+    assert other.params.segmenter.loss.alpha == 0.6 and other.params.segmenter.sampling.ratio == (11, 5)
+    assert session.params.segmenter.loss.alpha == 0.7 and session.params.segmenter.sampling.ratio == (3, 1)
+
+
+def test_proxies_that_are_the_truth_train_the_fully_supervised_network(session, drawn, tmp_path):
+    """True masks as proxies, their own tight boxes, agreement 1: the same bytes as by torchvision's own loss."""
+    store, pictures, data = drawn
+    view = open_set(pictures, data, "trainaug")
+    for index, name in enumerate(view.names):
+        masks, labels = view.instances(index)
+        save_instances(tmp_path / "instances", name, masks, labels, np.ones(len(labels)))
+        save_maps(tmp_path / "boxes", name, corners=boxes_of(masks).astype(int))
+    given = {"pictures": pictures, "init": None, "weights": None, "data": data, "mask_rcnn": session.params.mask_rcnn}
+    trained = []
+    for folder, drop in (("all", None), ("good", 0.95), ("true", None)):
+        (tmp_path / folder).mkdir()
+        how = {"proxies": Artifact(tmp_path, ""), "drop": drop}
+        if folder == "true":
+            train_mask_rcnn(tmp_path / folder, **given, labels=None, seed=1)
+        else:
+            detector.train_proxy_rcnn(tmp_path / folder, **given, **how, seed=1)
+        trained.append((tmp_path / folder / "model.safetensors").read_bytes())
+    assert trained[0] == trained[1] == trained[2]
+
+
+def test_dropping_everything_still_learns_boxes(session, drawn, tmp_path):
+    _, pictures, data = drawn
+    made = recipe.finished(session, 0)
+    given = {"pictures": pictures, "init": None, "weights": None, "data": data, "mask_rcnn": session.params.mask_rcnn}
+    detector.train_proxy_rcnn(tmp_path, **given, proxies=made, drop=1.0, seed=0)
+    log = (tmp_path / "log.csv").read_text().splitlines()
+    last = dict(zip(log[0].split(","), log[-1].split(","), strict=True))
+    assert float(last["loss_mask"]) == 0 and float(last["loss_classifier"]) > 0
+
+
+# ---------------------------------------------------------------- parameters
+
+
+def test_defaults_are_the_papers(drawn):
+    _, _, data = drawn
+    needed = {name: TINY[name] for name in ("profile", "seeds", "mask_rcnn", "boxinst")}
+    found = validate(BoxCasegParams, {**needed, "data": data, "crowd": {"data": data}}, "params")
+    net = found.segmenter
+    assert net.backbone == "hrnet_w48" and (net.samples.side, net.samples.salient_side, net.samples.test_side) == (
+        288,
+        320,
+        320,
+    )
+    assert (net.loss.alpha, net.loss.smooth, net.loss.mix, net.loss.reduction) == (0.7, 0.05, "logits", "mean")
+    how = net.training
+    assert (how.lr, how.momentum, how.weight_decay, how.batch_size, how.epochs) == (0.004, 0.9, 1e-4, 32, 40)
+    assert how.lr_at(0.5) == pytest.approx(0.5**0.9)
+    assert found.proxies.merge and found.proxies.drop == 0.95 and found.crowd.alpha == 0.6
+
+
+def test_mistakes_end_in_one_line(drawn):
+    _, _, data = drawn
+    with pytest.raises(ValueError, match="^params: segmenter.loss.alfa: unknown key; did you mean 'alpha'"):
+        params(data, segmenter={**TINY["segmenter"], "loss": {"alfa": 0.3}})
+    with pytest.raises(ValueError, match="boxinst.net: is another detector than mask_rcnn"):
+        params(data, boxinst={"net": {**NET, "box_features": 16}})
+
+
+def test_weights_that_are_not_there_are_named(session, monkeypatch):
+    monkeypatch.delenv("WEAKSEG_WEIGHTS", raising=False)
+    paper = recipe.variant(session, backbone="hrnet_w48", weights="hrnet_w48.safetensors")
+    with pytest.raises(FileNotFoundError, match="hrnet_w48.safetensors was not found; set WEAKSEG_WEIGHTS"):
+        recipe.segmenter(paper, 0)
+
+
+def test_predictions_have_the_size_of_the_pictures(session):
+    found = recipe.final_instances(session, 0)
+    for name in open_set(recipe.pictures(session), session.params.data, "val").names:
+        assert load_instances(found / "instances", name)[0].shape[1:] == (64, 64)
