@@ -1,0 +1,57 @@
+"""Stages that hold detections against the true boxes, and instances at thresholds of one's own or by best overlap."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from weakseg.data.sets import DataParams, open_set
+from weakseg.data.weak import BoxView, MaskView
+from weakseg.metrics import abo, boxes, instance_ap
+from weakseg.metrics.boxes import PredictedBoxes, TruthBoxes
+from weakseg.nets.roi_infer import load_best, load_detected
+from weakseg.study.artifacts import load_instances
+from weakseg.study.stages import Artifact
+
+
+def true_boxes(view: BoxView, index: int) -> TruthBoxes:
+    """boxes (m, 4), labels (m,), difficult (m,) of one picture."""
+    found = view.boxes(index)
+    corners = np.array([[box.x0, box.y0, box.x1, box.y1] for box in found], float).reshape(-1, 4)
+    return corners, np.array([box.label for box in found], int), np.array([box.difficult for box in found], bool)
+
+
+def judge_boxes(out: Path, *, detections: Artifact, pictures: Artifact, data: DataParams, split: str) -> None:
+    """Stage: evidence.npz of detection AP at IoU 0.5; difficult objects count neither way."""
+    view = BoxView(open_set(pictures, data, split))
+    named = ((name, load_detected(detections, name), true_boxes(view, i)) for i, name in enumerate(view.names))
+    boxes.collect(named, len(view.classes)).save(out / "evidence.npz")
+
+
+def judge_corloc(out: Path, *, detections: Artifact, pictures: Artifact, data: DataParams, split: str) -> None:
+    """Stage: evidence.npz of CorLoc: is the top box of every class that a picture has on an object of it (IoU 0.5)?"""
+    view = BoxView(open_set(pictures, data, split))
+    named: Iterator[tuple[str, PredictedBoxes, TruthBoxes]] = (
+        (name, load_best(detections, name), true_boxes(view, i)) for i, name in enumerate(view.names)
+    )
+    boxes.collect_corloc(named, len(view.classes)).save(out / "evidence.npz")
+
+
+def judge_instances_at(
+    out: Path, *, predictions: Artifact, pictures: Artifact, data: DataParams, split: str, thresholds: tuple[float, ...]
+) -> None:
+    """Stage: evidence.npz of predictions/instances/<name>.npz at these mask IoU thresholds."""
+    view = MaskView(open_set(pictures, data, split))
+    named = (
+        (name, load_instances(predictions / "instances", name), view.instances(i)) for i, name in enumerate(view.names)
+    )
+    instance_ap.collect(named, len(view.classes), thresholds).save(out / "evidence.npz")
+
+
+def judge_overlap(out: Path, *, predictions: Artifact, pictures: Artifact, data: DataParams, split: str) -> None:
+    """Stage: evidence.npz of the average best overlap (ABO) of predictions/instances/<name>.npz."""
+    view = MaskView(open_set(pictures, data, split))
+    named = (
+        (name, load_instances(predictions / "instances", name), view.instances(i)) for i, name in enumerate(view.names)
+    )
+    abo.collect(named, len(view.classes)).save(out / "evidence.npz")

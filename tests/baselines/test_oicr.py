@@ -1,0 +1,70 @@
+"""WSDDN and OICR on drawn pictures: they run, they see no mask, and detection is judged as by brute force."""
+
+import numpy as np
+import pytest
+
+from weakseg.baselines import oicr
+from weakseg.baselines.oicr import OicrParams
+from weakseg.data.sets import open_set
+from weakseg.data.weak import BoxView
+from weakseg.metrics import boxes as box_metrics
+from weakseg.metrics import judge_detection, resample
+from weakseg.nets.final import Optimisation
+from weakseg.nets.roi_detector import DetectorParams
+from weakseg.nets.roi_infer import RoiTestParams, load_best, load_detected
+from weakseg.ops.box_proposals import BoxProposalParams
+from weakseg.study.artifacts import load_instances
+
+FEW = BoxProposalParams(mode="single", smallest=8, limit=12)
+TINY = OicrParams(
+    detector=DetectorParams(
+        backbone="tiny", weights=None, cut_after=0, output_stride=8, pool=3, refinements=2, regressor="none"
+    ),
+    short_sides=None,
+    training=Optimisation(epochs=1, batch_size=4, lr=0.01),
+    test=RoiTestParams(short_sides=None, flip=False, detections=5),
+)
+
+
+def test_a_regressor_is_refused():
+    with pytest.raises(ValueError, match="set it to none"):
+        OicrParams(detector=DetectorParams(regressor="agnostic"))
+
+
+def test_instances_are_filled_boxes_and_no_mask_is_opened(drawn, blind):
+    _, pictures, data = drawn
+    how = {"pictures": pictures, "init": None, "data": data, "oicr": TINY, "boxes": FEW, "split": "val", "seed": 0}
+    found = oicr.instances(blind, **how)
+    boxes = oicr.detections(blind, **how)
+    name = open_set(pictures, data, "val").names[0]
+    (corners, labels, scores), (masks, of, by) = (
+        load_detected(boxes, name),
+        load_instances(found / "instances", name),
+    )
+    assert 0 < len(corners) <= 5 and labels.tolist() == of.tolist() and np.allclose(scores, by)
+    x0, y0, x1, y1 = corners[0].astype(int)
+    assert masks[0].sum() == (x1 - x0) * (y1 - y0) == masks[0, y0:y1, x0:x1].sum()
+
+
+def test_judged_as_by_brute_force(drawn):
+    store, pictures, data = drawn
+    how = {"pictures": pictures, "data": data, "split": "val"}
+    found = oicr.detections(store, init=None, oicr=TINY, boxes=FEW, seed=0, **how)
+    corloc = resample.load(store(judge_detection.judge_corloc, detections=found, **how) / "evidence.npz")
+    judged = resample.load(store(judge_detection.judge_boxes, detections=found, **how) / "evidence.npz")
+    view, hits, present = BoxView(open_set(pictures, data, "val")), np.zeros(3), np.zeros(3)
+    for index, name in enumerate(view.names):
+        best = load_best(found, name)[0]
+        for label in {box.label for box in view.boxes(index)}:
+            of = [box for box in view.boxes(index) if box.label == label]
+            present[label] += 1
+            hits[label] += any(_iou(best[label], (b.x0, b.y0, b.x1, b.y1)) >= 0.5 for b in of)
+    assert resample.value(corloc, "CorLoc") == pytest.approx(100 * np.mean(hits[present > 0] / present[present > 0]))
+    assert 0 <= resample.value(judged, "AP50") <= 100
+    assert judged.truth_count.sum() == sum(len(view.boxes(i)) for i in range(len(view.names)))
+    assert isinstance(judged, box_metrics.BoxEvidence)
+
+
+def _iou(a, b) -> float:
+    both = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
