@@ -1,0 +1,79 @@
+"""Sets with salient instances: where WSID-Net's counts come from and where it is judged. No class anywhere.
+
+Two sources: the ILSO layout below the pictures' root; or a VOC-layout set whose annotated objects count as the salient
+ones, for photographs that have boxes but no salient instances.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from weakseg.data.ilso import IlsoSet
+from weakseg.data.sets import DataParams, open_set
+from weakseg.data.weak import count
+from weakseg.study.stages import Artifact
+
+Source = Literal["ilso", "voc"]
+SPLITS = {"ilso": {"train": "train", "tune": "val", "test": "test"}}
+SPLITS["voc"] = {"train": "trainaug", "tune": "tune", "test": "val"}
+
+
+@dataclass(frozen=True)
+class SalientPictures:
+    """One split; a method is given only the parts that it may see (`pictures_only`).
+
+    image(i) -> uint8 (H, W, 3); count(i) -> int; masks(i) -> bool (n, H, W).
+    """
+
+    names: tuple[str, ...]
+    image: Callable[[int], np.ndarray]
+    count: Callable[[int], int]
+    masks: Callable[[int], np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class PictureView:
+    """Names and photos, nothing else: no attribute leads to a mask or a count."""
+
+    __slots__ = ("names", "image")
+
+    def __init__(self, pictures: SalientPictures):
+        self.names = pictures.names
+        self.image = lambda index, image=pictures.image: image(index)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def open_salient(pictures: Artifact, data: DataParams, source: Source, split: str) -> SalientPictures:
+    """Split "train" (counts), "tune" (thresholds) or "test" of the source.
+
+    Raises ValueError for another split, FileNotFoundError where the set is missing.
+    """
+    if split not in SPLITS[source]:
+        raise ValueError(f"split {split!r}: salient instances have {', '.join(SPLITS[source])}")
+    if source == "ilso":
+        ilso = IlsoSet(pictures.path, SPLITS[source][split])
+        return SalientPictures(tuple(ilso.names), ilso.image, ilso.count, ilso.instances)
+    voc = open_set(pictures, data, SPLITS[source][split])
+    return SalientPictures(
+        tuple(voc.names), voc.image, lambda i: int(count(voc, i).sum()), lambda i: voc.instances(i)[0]
+    )
+
+
+def derive_counts(out: Path, *, pictures: Artifact, data: DataParams, source: Source, split: str) -> None:
+    """Stage: counts.json, the number of salient instances by name. The only stage of training that opens the truth."""
+    opened = open_salient(pictures, data, source, split)
+    found = {name: opened.count(index) for index, name in enumerate(opened.names)}
+    (out / "counts.json").write_text(json.dumps(found, indent=0, sort_keys=True))
+
+
+def read_counts(counts: Artifact) -> dict[str, int]:
+    """name -> number of salient instances, as `derive_counts` wrote them."""
+    return json.loads((counts / "counts.json").read_text())
