@@ -5,8 +5,9 @@ import pytest
 from weakseg.metrics import resample
 from weakseg.papers.guided_labelling import guiding, recipe
 from weakseg.papers.guided_labelling.params import GuidedParams
-from weakseg.study.params import validate
-from weakseg.study.session import Session
+from weakseg.study import places
+from weakseg.study.params import load, validate
+from weakseg.study.session import Session, params_model
 
 CRF = {"bilateral_xy": 20, "iterations": 2}
 NET = {
@@ -143,3 +144,24 @@ def test_mistakes_end_in_one_line(drawn):
         params(data, guides={"treshold": 0.3})
     with pytest.raises(ValueError, match="wssl.net.backbone: small is not the seeder's tiny"):
         params(data, wssl={"net": {**NET, "backbone": "small"}})
+
+
+PROFILES = ["toy", "demo", "voc_animals", "gpu", "paper"]
+
+
+def of_profile(paper: str, profile: str):
+    return load(params_model(paper), places.params_file(profile, paper))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_has_valid_parameters(profile):
+    found = of_profile("guided_labelling", profile)
+    assert found.profile == profile and found.guides.threshold == 0.2 and found.saliency.level == 0.5
+    assert (found.start == "tags") == (found.segmenter.weights is None)
+
+
+@pytest.mark.parametrize("profile", ["demo", "voc_animals", "gpu"])
+@pytest.mark.parametrize("group", ["data", "classifier", "sec"])
+def test_what_irn_computes_as_well_is_computed_once(profile, group):
+    one, other = (getattr(of_profile(paper, profile), group) for paper in ("irn", "guided_labelling"))
+    assert one == other
