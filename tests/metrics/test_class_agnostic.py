@@ -110,6 +110,10 @@ def test_what_does_not_fit_is_refused(predicted, message):
         class_agnostic.collect_per_picture([("p", predicted, np.array([LEFT]))])
 
 
-def test_count_error():
-    assert class_agnostic.count_error([1, 2, 5], [1, 3, 3]) == 1
-    assert np.isnan(class_agnostic.count_error([], []))
+def test_counts_are_right_or_off_by_so_many(tmp_path):
+    evidence = class_agnostic.CountEvidence(np.array([1, 2, 5]), np.array([1, 3, 3]), np.array(["a", "b", "c"]))
+    assert class_agnostic.right_counts(evidence) == pytest.approx(100 / 3)
+    assert class_agnostic.count_error(evidence) == pytest.approx(1)
+    assert class_agnostic.count_error(evidence, np.eye(3)).tolist() == [0, 1, 2]
+    evidence.save(tmp_path / "counts.npz")
+    assert class_agnostic.right_counts(class_agnostic.CountEvidence.load(tmp_path / "counts.npz")) > 33

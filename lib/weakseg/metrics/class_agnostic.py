@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from weakseg.metrics import instance_ap
-from weakseg.metrics.evidence import Evidence, mean_of_known, picture_weights
+from weakseg.metrics.evidence import Evidence, picture_weights, ratio
 from weakseg.metrics.instance_ap import InstanceEvidence, check_thresholds, threshold_index
 from weakseg.metrics.overlap import mask_iou
 
@@ -114,13 +114,31 @@ def mean_picture_ap(
     """Mean over pictures with truth, in percent; (B,) for (B, N) weights (how often each picture counts)."""
     values = (evidence.released if released else evidence.plain)[:, threshold_index(evidence.thresholds, threshold)]
     rows, known = picture_weights(evidence.names, weights), ~np.isnan(values)
-    total = rows @ np.where(known, values, 0.0)
-    count = rows @ known
-    mean = 100 * np.divide(total, count, out=np.full(len(rows), np.nan), where=count > 0)
+    mean = 100 * ratio(rows @ np.where(known, values, 0.0), rows @ known)
     return mean if np.ndim(weights) == 2 else float(mean[0])
 
 
-def count_error(predicted: Sequence[int], true: Sequence[int]) -> float:
-    """Mean absolute difference of two lists of counts; nan for empty ones."""
-    difference = np.abs(np.asarray(predicted, float) - np.asarray(true, float))
-    return float(mean_of_known(difference))
+@dataclass(frozen=True)
+class CountEvidence(Evidence):
+    """How many instances were predicted and how many there are: predicted, true (N,) int. names: (N,)."""
+
+    kind: ClassVar[str] = "counts"
+    predicted: np.ndarray
+    true: np.ndarray
+    names: np.ndarray
+
+
+def right_counts(evidence: CountEvidence, weights: np.ndarray | None = None) -> float | np.ndarray:
+    """Share of the pictures whose number is right, in percent; (B,) for (B, N) weights."""
+    return _weighted_mean(100.0 * (evidence.predicted == evidence.true), evidence, weights)
+
+
+def count_error(evidence: CountEvidence, weights: np.ndarray | None = None) -> float | np.ndarray:
+    """Mean |t - t*| over the pictures, in instances; (B,) for (B, N) weights."""
+    return _weighted_mean(np.abs(evidence.predicted - evidence.true).astype(float), evidence, weights)
+
+
+def _weighted_mean(values: np.ndarray, evidence: CountEvidence, weights: np.ndarray | None) -> float | np.ndarray:
+    rows = picture_weights(evidence.names, weights)
+    mean = ratio(rows @ values, rows.sum(1))
+    return mean if np.ndim(weights) == 2 else float(mean[0])

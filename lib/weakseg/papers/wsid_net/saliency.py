@@ -1,0 +1,125 @@
+"""The saliency branch: attention, CRF, pseudo masks, a net that learns them (WSID-Net section 4.1)."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from weakseg.data.salient_instances import PictureView, Source, open_salient
+from weakseg.data.sets import DataParams, open_set
+from weakseg.data.voc import VocSet
+from weakseg.data.weak import TagView
+from weakseg.nets.classifier import read_cams
+from weakseg.nets.deeplab import DeeplabParams, build_deeplab, label_loss, score_pictures
+from weakseg.nets.final import LabelSet, fit_final, trained, with_file
+from weakseg.ops.crf import refine
+from weakseg.papers.wsid_net.params import PseudoSaliencyParams
+from weakseg.study.artifacts import load_labels, load_maps, save_labels, save_maps
+from weakseg.study.machine import parallel
+from weakseg.study.stages import Artifact
+
+
+def pseudo_mask(image: np.ndarray, cams: np.ndarray, pseudo: PseudoSaliencyParams) -> np.ndarray:
+    """Salient mask bool (H, W): attention of the tagged classes beside a constant background, refined by the CRF, and
+    the union of all classes. image: uint8 (H, W, 3); cams: (n, H, W) in [0, 1]; n may be 0."""
+    scores = np.concatenate([np.full((1, *cams.shape[1:]), pseudo.background, np.float32), cams])
+    if pseudo.crf is not None and len(cams):
+        scores = refine(image, scores / scores.sum(0), pseudo.crf)
+    return scores.argmax(0) > 0
+
+
+def _write_mask(pictures: VocSet, cams: Artifact, pseudo: PseudoSaliencyParams, out: Path, index: int) -> None:
+    seen = TagView(pictures)
+    mask = pseudo_mask(seen.image(index), read_cams(cams, seen.names[index]).high, pseudo)
+    save_labels(out / "semantic", seen.names[index], mask.astype(np.uint8))
+
+
+def label_saliency(
+    out: Path, *, pictures: Artifact, cams: Artifact, data: DataParams, pseudo: PseudoSaliencyParams
+) -> None:
+    """Stage: one semantic/<name>.png of 0 and 1 per training picture."""
+    opened = open_set(pictures, data, "trainaug")
+    parallel(functools.partial(_write_mask, opened, cams, pseudo, out), range(len(opened)), title="pseudo saliency")
+
+
+def train_saliency(
+    out: Path,
+    *,
+    pictures: Artifact,
+    labels: Artifact,
+    init: Artifact | None = None,
+    weights: Artifact | None = None,
+    data: DataParams,
+    saliency: DeeplabParams,
+    seed: int,
+) -> None:
+    """Stage: trains a net of two classes on the pseudo masks; writes model.safetensors and log.csv.
+
+    init: a run with the same backbone to start from; weights: the file that saliency.weights names.
+    """
+    torch.manual_seed(seed)
+    seen = TagView(open_set(pictures, data, "trainaug"))
+    model = build_deeplab(with_file(saliency, weights), 2)
+    label_map = functools.partial(_label_of, labels, seen.names)
+    samples = LabelSet(seen.names, seen.image, label_map, saliency.crop, saliency.scales, saliency.flip)
+    how = saliency.training
+    fit_final(out, model, model.backbone, samples, label_loss, how, init=init, seed=seed, title="saliency")
+
+
+def _label_of(labels: Artifact, names: tuple[str, ...], index: int) -> np.ndarray:
+    return load_labels(labels / "semantic", names[index])
+
+
+def make_saliency(
+    out: Path,
+    *,
+    model: Artifact,
+    pictures: Artifact,
+    data: DataParams,
+    source: Source,
+    split: str,
+    saliency: DeeplabParams,
+) -> None:
+    """Stage: saliency/<name>.npz with the saliency (h, w) in [0, 1], float16, on the stride-4 grid of every picture."""
+    view = PictureView(open_salient(pictures, data, source, split))
+    net = trained(build_deeplab(saliency, 2, pretrained=False), model)
+    images = [view.image(index) for index in range(len(view))]
+    for position, scores in score_pictures(net, images, saliency):
+        save_maps(out / "saliency", view.names[position], saliency=salient_share(scores).astype(np.float16))
+
+
+def salient_share(scores: np.ndarray) -> np.ndarray:
+    """Probability (h, w) of the second of two classes, from scores (2, h, w) before softmax."""
+    return 1 / (1 + np.exp(np.clip(scores[0].astype(np.float32) - scores[1], -80, 80)))
+
+
+def true_saliency(out: Path, *, pictures: Artifact, data: DataParams, source: Source, split: str) -> None:
+    """Stage: the true salient region in the form of `make_saliency`, for the failure case of figure 8."""
+    opened = open_salient(pictures, data, source, split)
+    for index, name in enumerate(opened.names):
+        union = opened.masks(index).any(0)
+        cells = [np.arange(0, side, 4) for side in union.shape]
+        save_maps(out / "saliency", name, saliency=union[np.ix_(*cells)].astype(np.float16))
+
+
+def read_saliency(saliency: Artifact, name: str) -> np.ndarray:
+    """Saliency float32 (h, w) of one picture."""
+    return load_maps(saliency / "saliency", name)["saliency"].astype(np.float32)
+
+
+def saliency_recall(saliency: Artifact, pictures: Artifact, data: DataParams, source: Source, split: str) -> dict:
+    """name -> share of the truly salient cells that are found, for every picture that has one; the smallest is the
+    failure case of figure 8. A cell is found at a saliency of one half."""
+    return dict(_recalls(saliency, pictures, data, source, split))
+
+
+def _recalls(
+    saliency: Artifact, pictures: Artifact, data: DataParams, source: Source, split: str
+) -> Iterator[tuple[str, float]]:
+    opened = open_salient(pictures, data, source, split)
+    for index, name in enumerate(opened.names):
+        union = opened.masks(index).any(0)[::4, ::4]
+        if union.any():
+            yield name, float((read_saliency(saliency, name) >= 0.5)[union].mean())
