@@ -162,10 +162,10 @@ def test_readers_give_boxes_and_name_the_trouble(drawn, monkeypatch):
 def test_stages_open_no_mask_and_predict(drawn, blind, name):
     _, pictures, data = drawn
     stage, params = {
-        "bbtp": (bbtp.train_bbtp, {"mask_rcnn": TINY}),
-        "boxinst": (boxinst.train_boxinst, {"boxinst": BoxInstParams(net=TINY, warmup=2)}),
+        "bbtp": (bbtp.train_bbtp, {}),
+        "boxinst": (boxinst.train_boxinst, {"boxinst": BoxInstParams(warmup=2)}),
     }[name]
     common = {"pictures": pictures, "init": None, "data": data, "split": "val", "seed": 0}
-    found = train_and_detect(blind, stage, TINY if name == "bbtp" else params["boxinst"].net, **common, **params)
+    found = train_and_detect(blind, stage, TINY, **common, **params)
     sizes = [load_instances(found / "instances", n)[0].shape[1:] for n in open_set(pictures, data, "val").names]
     assert sizes == [(64, 64)] * 4

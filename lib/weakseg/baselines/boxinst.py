@@ -30,7 +30,6 @@ class BoxInstParams(Group):
     """threshold: colour similarity from which a pair counts. dilation: cells between the two of a pair. warmup: steps
     over which the pair loss comes in. bottom_rows: rows of the picture that no pair may touch."""
 
-    net: MaskRcnnParams = MaskRcnnParams()
     threshold: float = Field(0.3, gt=0, le=1)
     dilation: int = Field(2, ge=1)
     warmup: int = Field(10_000, ge=1)
@@ -138,6 +137,7 @@ def train_boxinst(
     init: Artifact | None = None,
     weights: Artifact | None = None,
     data: DataParams,
+    mask_rcnn: MaskRcnnParams,
     boxinst: BoxInstParams,
     split: str = "trainaug",
     seed: int,
@@ -148,7 +148,7 @@ def train_boxinst(
     """
     read = box_reader(pictures, data, split)
     heads: partial[RoIHeads] = partial(BoxInstHeads, how=boxinst)
-    given = {"pictures": pictures, "init": init, "weights": weights, "data": data, "mask_rcnn": boxinst.net}
+    given = {"pictures": pictures, "init": init, "weights": weights, "data": data, "mask_rcnn": mask_rcnn}
     model = fit_on_boxes(out, heads, read, **given, split=split, seed=seed, title="BoxInst", losses=boxinst_losses)
     del model.roi_heads.steps  # a finished network has the weights of an ordinary one
     train.save_model(model, out / "model.safetensors")

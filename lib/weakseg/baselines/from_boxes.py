@@ -60,13 +60,9 @@ def train_and_detect(
 ) -> Artifact:
     """Trains by `stage` on trainaug and predicts: an artifact with instances/ of the split.
 
-    params: the group that the stage takes, by its name; it is `net` itself or holds it as `net`.
+    params: what the stage takes besides the detector `net`, by name.
     """
-    trained = {
-        name: untested(group) if group is net else group.model_copy(update={"net": untested(net)})
-        for name, group in params.items()
-    }
     common = {"pictures": pictures, "data": data}
     weights = weights_input(net.weights, net.backbone)
-    model = store(stage, **common, init=init, weights=weights, seed=seed, **trained)
+    model = store(stage, **common, init=init, weights=weights, seed=seed, mask_rcnn=untested(net), **params)
     return store(predict_mask_rcnn, **common, model=model, split=split, mask_rcnn=net)

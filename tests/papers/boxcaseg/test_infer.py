@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from weakseg.papers.boxcaseg.boxes import PictureBoxes
-from weakseg.papers.boxcaseg.infer import batched, pasted, proxy_masks, stretched
+from weakseg.papers.boxcaseg.infer import batched, head_chances, pasted, proxy_masks, stretched
 from weakseg.papers.boxcaseg.model import Scores
 from weakseg.papers.boxcaseg.samples import SampleParams
 from weakseg.papers.boxcaseg.stages import masks_of_truth
@@ -28,9 +28,9 @@ def test_pasting_by_hand():
 class Brightness(torch.nn.Module):
     """Scores that are the crop's own brightness in the salient head, its negative in the other two."""
 
-    def forward(self, crops, asked):
+    def forward(self, crops):
         bright = torch.nn.functional.avg_pool2d(crops.mean(1, keepdim=True), 4)[:, 0] * 10
-        return Scores(-bright, bright[asked], -bright[asked])
+        return Scores(-bright, bright, -bright)
 
 
 @pytest.mark.parametrize("read, right", [(("fused", 1.0, "logits"), True), (("fused", 0.0, "logits"), False),
@@ -49,6 +49,14 @@ def test_each_box_gets_the_mask_of_its_own_content(read, right):
     for (mask, box), image in zip(inside, images, strict=True):
         wanted = (image[box][..., 0] > 0) == right
         assert (mask[box] == wanted).mean() > 0.9 and mask.sum() == mask[box].sum()
+
+
+def test_the_heads_of_one_crop():
+    crop = torch.zeros(3, 8, 8)
+    crop[:, :, 4:] = 1
+    found = head_chances(Brightness(), crop, 0.5, "logits")
+    assert found["salient"][0, 7] > 0.99 and found["weak"][0, 7] < 0.01 and found["transferred"][0, 7] < 0.01
+    assert (found["fused"] == 0.5).all() and found["fused"].shape == (8, 8)
 
 
 def test_pictures_without_boxes_have_no_masks():

@@ -46,6 +46,7 @@ def test_the_weak_head_sees_all_pictures_and_the_others_those_asked_for(net):
     found = net.eval()(pictures, marked)
     net.train()
     assert found.weak.shape == (3, 16, 16) and found.salient.shape == found.transferred.shape == (2, 16, 16)
+    assert net(pictures).salient.shape == (3, 16, 16)
 
 
 def test_the_pixel_loss_reaches_the_transferred_kernels_through_the_mlp_and_not_the_weak_head(net):

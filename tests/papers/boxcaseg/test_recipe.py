@@ -49,7 +49,7 @@ TINY = {
         "crop": None,
     },
     "mask_rcnn": NET,
-    "boxinst": {"net": NET, "warmup": 2, "bottom_rows": 0},
+    "boxinst": {"warmup": 2, "bottom_rows": 0},
 }
 
 
@@ -146,7 +146,7 @@ def test_dropping_everything_still_learns_boxes(session, drawn, tmp_path):
 
 def test_defaults_are_the_papers(drawn):
     _, _, data = drawn
-    needed = {name: TINY[name] for name in ("profile", "seeds", "mask_rcnn", "boxinst")}
+    needed = {name: TINY[name] for name in ("profile", "seeds", "mask_rcnn")}
     found = validate(BoxCasegParams, {**needed, "data": data, "crowd": {"data": data}}, "params")
     net = found.segmenter
     assert net.backbone == "hrnet_w48" and (net.samples.side, net.samples.salient_side, net.samples.test_side) == (
@@ -165,8 +165,6 @@ def test_mistakes_end_in_one_line(drawn):
     _, _, data = drawn
     with pytest.raises(ValueError, match="^params: segmenter.loss.alfa: unknown key; did you mean 'alpha'"):
         params(data, segmenter={**TINY["segmenter"], "loss": {"alfa": 0.3}})
-    with pytest.raises(ValueError, match="boxinst.net: is another detector than mask_rcnn"):
-        params(data, boxinst={"net": {**NET, "box_features": 16}})
 
 
 def test_weights_that_are_not_there_are_named(session, monkeypatch):

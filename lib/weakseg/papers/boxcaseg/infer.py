@@ -40,9 +40,18 @@ def batched(crops: Iterator[Tensor], size: int) -> Iterator[Tensor]:
 def read_heads(net: BoxCaseg, crops: Tensor, head: HeadName, alpha: float, mix: Mix) -> np.ndarray:
     """Crops (B, 3, s, s) -> stretched probabilities uint8 (B, s, s): 0 at each crop's minimum, 255 at its maximum."""
     B, _, H, W = crops.shape
-    scores = net(crops.to(device()), torch.ones(B, dtype=torch.bool, device=device()))
+    scores = net(crops.to(device()))
     logits = scores.weak if head == "weak" else fused(scores.salient, scores.transferred, alpha, mix)
     return stretched(upsampled(logits, (H, W)).sigmoid()).cpu().numpy()
+
+
+@torch.inference_mode()
+def head_chances(net: BoxCaseg, crop: Tensor, alpha: float, mix: Mix) -> dict[str, np.ndarray]:
+    """What each head makes of one crop (3, s, s): probabilities float32 (s, s), not stretched, for the eye."""
+    scores = net(crop[None].to(device()))
+    logits = {"weak": scores.weak, "salient": scores.salient, "transferred": scores.transferred}
+    logits["fused"] = fused(scores.salient, scores.transferred, alpha, mix)
+    return {name: upsampled(each, crop.shape[1:]).sigmoid()[0].cpu().numpy() for name, each in logits.items()}
 
 
 def stretched(chance: Tensor) -> Tensor:

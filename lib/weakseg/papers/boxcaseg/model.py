@@ -83,11 +83,11 @@ class BoxCaseg(nn.Module):
         self.weak, self.salient = Head(backbone.channels), Head(backbone.channels)
         self.transferred = TransferredHead(backbone.channels)
 
-    def forward(self, pictures: Tensor, asked: Tensor) -> Scores:
-        """Normalised pictures (B, 3, H, W), asked bool (B,): which ones the last two heads look at (H, W: 4 h, 4 w)."""
+    def forward(self, pictures: Tensor, asked: Tensor | None = None) -> Scores:
+        """Normalised pictures (B, 3, 4 h, 4 w), asked bool (B,): which ones the last two heads look at; None: all."""
         features = self.backbone(pictures)
         B, _, h, w = features.shape
-        weak, some = self.weak(features), features[asked]
+        weak, some = self.weak(features), features if asked is None else features[asked]
         if not len(some):  # batch norm has no statistics of nothing
             return Scores(weak, weak.new_zeros(0, h, w), weak.new_zeros(0, h, w))
         return Scores(weak, self.salient(some), self.transferred(some, self.weak))

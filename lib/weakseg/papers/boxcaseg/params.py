@@ -1,6 +1,6 @@
 """Parameters of the BoxCaseg study. Defaults are the paper's settings, where it is silent those of its code."""
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from weakseg.baselines.boxinst import BoxInstParams
 from weakseg.baselines.sdi import SdiParams
@@ -54,14 +54,8 @@ class BoxCasegParams(Group):
     sweep: SweepParams = SweepParams()
     classifier: ClassifierParams = ClassifierParams()
     mask_rcnn: MaskRcnnParams
-    boxinst: BoxInstParams
+    boxinst: BoxInstParams = BoxInstParams()
     sdi: SdiParams = SdiParams()
-
-    @model_validator(mode="after")
-    def _one_detector(self) -> "BoxCasegParams":
-        if self.boxinst.net != self.mask_rcnn:
-            raise ValueError("boxinst.net: is another detector than mask_rcnn; table 1 compares losses, write the same")
-        return self
 
 
 PARAMS = BoxCasegParams

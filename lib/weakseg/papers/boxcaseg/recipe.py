@@ -101,13 +101,10 @@ def baseline(s: Session, seed: int, name: Baseline, split: str = "val") -> Artif
     common = {"pictures": pictures(s), "data": s.params.data}
     if name == "sdi":
         return supervised(s, seed, sdi.pseudo_labels(s.store, **common, sdi=s.params.sdi), split)
-    stage, params = {
-        "bbtp": (bbtp.train_bbtp, {"mask_rcnn": s.params.mask_rcnn}),
-        "boxinst": (boxinst.train_boxinst, {"boxinst": s.params.boxinst}),
-    }[name]
     given = {**common, "init": start(s, seed), "split": split, "seed": seed}
-    net = s.params.mask_rcnn if name == "bbtp" else s.params.boxinst.net
-    return train_and_detect(s.store, stage, net, **given, **params)
+    if name == "bbtp":
+        return train_and_detect(s.store, bbtp.train_bbtp, s.params.mask_rcnn, **given)
+    return train_and_detect(s.store, boxinst.train_boxinst, s.params.mask_rcnn, **given, boxinst=s.params.boxinst)
 
 
 def proxy_evidence(s: Session, made: Artifact, split: str) -> Artifact:

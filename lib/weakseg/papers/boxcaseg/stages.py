@@ -89,6 +89,11 @@ def train_segmenter(
     train.save_model(model, out / "model.safetensors")
 
 
+def load_segmenter(model: Artifact, segmenter: SegmenterParams) -> BoxCaseg:
+    """The trained network of a run, in inference mode, on the machine's device."""
+    return trained(BoxCaseg(hrnet.build_hrnet(segmenter.backbone)), model)
+
+
 def make_proxies(
     out: Path,
     *,
@@ -106,7 +111,7 @@ def make_proxies(
     """
     view = BoxView(open_set(pictures, data, split))
     boxes = usable_boxes(view, split)
-    net = trained(BoxCaseg(hrnet.build_hrnet(segmenter.backbone)), model)
+    net = load_segmenter(model, segmenter)
     read = head, segmenter.loss.alpha if alpha is None else alpha, segmenter.loss.mix
     found = proxy_masks(net, view.image, boxes, segmenter.samples, segmenter.infer_batch_size, read)
     for name, of_picture, masks in zip(view.names, boxes, found, strict=True):
