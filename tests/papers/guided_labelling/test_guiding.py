@@ -59,8 +59,8 @@ def test_label_evidence_by_hand():
     """Truth 0 0 1 1 2 void; labels 0 ? 1 2 2 1. Class 1: P 1/1, R 1/2; class 2: P 1/2, R 1/1; background P 1, R 1/2."""
     truth = np.array([[0, 0, 1, 1, 2, 255]], np.uint8)
     labels = np.array([[0, 255, 1, 2, 2, 1]], np.uint8)
-    quality = guiding.guide_quality(guiding.label_evidence([("a", labels, truth)], 2))
-    assert quality == {"fg_precision": 75, "fg_recall": 75, "bg_precision": 100, "bg_recall": 50}
+    evidence = guiding.label_evidence([("a", labels, truth)], 2)
+    assert [resample.value(evidence, name) for name in ("FgP", "FgR", "BgP", "BgR")] == [75, 75, 100, 50]
 
 
 def test_every_rule_says_what_it_needs():
@@ -113,9 +113,10 @@ def test_stages_on_drawn_pictures(drawn, sources, name):
         found = load_labels(labels / "semantic", picture)
         assert found.shape == view.image(index).shape[:2] and set(np.unique(found)) <= {0, 255} | tagged
     judged = store(guiding.judge_guides, labels=labels, **common)
-    quality = guiding.guide_quality(resample.load(judged / "evidence.npz"))
+    evidence = resample.load(judged / "evidence.npz")
     if name in ("g0", "g1"):  # true saliency: all ground is found, all labels lie on objects
-        assert quality["bg_precision"] == quality["bg_recall"] == 100 and quality["fg_recall"] > 30
+        assert resample.value(evidence, "BgP") == resample.value(evidence, "BgR") == 100
+        assert resample.value(evidence, "FgR") > 30
 
 
 def test_the_oracle_equals_g2_with_true_saliency(drawn, sources):

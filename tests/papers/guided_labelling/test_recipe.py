@@ -3,7 +3,7 @@
 import pytest
 
 from weakseg.metrics import resample
-from weakseg.papers.guided_labelling import guiding, recipe
+from weakseg.papers.guided_labelling import recipe
 from weakseg.papers.guided_labelling.params import GuidedParams
 from weakseg.study import places
 from weakseg.study.params import load, validate
@@ -75,7 +75,7 @@ def test_every_seeder_is_judged(session, seeder):
 @pytest.mark.parametrize("rule", ["seeds", "g0", "g1", "g2", "oracle"])
 def test_every_rule_gives_guides(session, rule):
     evidence = resample.load(recipe.guide_evidence(session, recipe.guides(session, 0, rule)) / "evidence.npz")
-    assert len(evidence.names) == 4 and set(guiding.guide_quality(evidence)) == set(guiding.COLUMNS)
+    assert len(evidence.names) == 4 and 0 <= resample.value(evidence, "BgR") <= 100
 
 
 def test_switches_make_other_guides(session):

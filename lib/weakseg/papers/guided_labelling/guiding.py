@@ -11,7 +11,6 @@ import torch
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.voc import VocSet
 from weakseg.data.weak import TagView
-from weakseg.metrics import seeds as seed_metrics
 from weakseg.metrics.seeds import SeedEvidence
 from weakseg.nets import augment
 from weakseg.ops.crf import CrfParams, refine
@@ -33,13 +32,6 @@ NEEDS: dict[GuideName, tuple[str, ...]] = {
     "g1": ("saliency", "scores"),
     "g2": ("heat", "saliency"),
     "oracle": ("heat",),
-}
-
-COLUMNS = {  # of table 2, by the name of the curve they come from
-    "fg_precision": "foreground_precision",
-    "fg_recall": "foreground_recall",
-    "bg_precision": "background_precision",
-    "bg_recall": "background_recall",
 }
 
 
@@ -212,9 +204,3 @@ def label_evidence(rows: list[tuple[str, np.ndarray, np.ndarray]], classes: int)
 
 def _histogram(labels: np.ndarray, classes: int) -> np.ndarray:
     return np.bincount(labels.astype(np.int64), minlength=classes + 1)
-
-
-def guide_quality(evidence: SeedEvidence) -> dict[str, float]:
-    """The columns of table 2 in percent: fg_precision, fg_recall (means over the classes), bg_precision, bg_recall."""
-    curve = seed_metrics.curves(evidence)
-    return {column: 100 * float(curve[key][0]) for column, key in COLUMNS.items()}
