@@ -3,24 +3,43 @@
 The study lies in a temporary folder, with this package, a tiny paper, its notebooks and params.
 """
 
+import ast
 import contextlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import psutil
 import pytest
 
 from weakseg.data.menagerie import MenagerieParams
 from weakseg.data.sets import DataParams, pictures
+from weakseg.study import plan
+from weakseg.study.exercises import same
 from weakseg.study.stages import Store
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def functions_of() -> Callable[[Path], dict]:
+    """Every function that a lesson's cells define, by name, without running the rest of it."""
+
+    def read(notebook: Path) -> dict:
+        tree = ast.parse("\n".join(cell.text for cell in plan.code_cells(notebook)))
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        namespace = {"np": np, "same": same}
+        exec(compile(ast.Module(functions, []), notebook.stem, "exec"), namespace)
+        return namespace
+
+    return read
+
 
 PARAMS = """
 from weakseg.study.params import Group

@@ -8,20 +8,16 @@ import numpy as np
 import pytest
 
 from weakseg.study import plan
-from weakseg.study.exercises import judge, same
+from weakseg.study.exercises import judge
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "guided_labelling"
 TOPICS = ["heat", "pr", "excitation", "component", "divergence"]
 
 
 @pytest.fixture(scope="module")
-def lesson() -> dict:
+def lesson(functions_of) -> dict:
     """Every function that the lesson defines, without running the rest of it."""
-    tree = ast.parse("\n".join(cell.text for cell in plan.code_cells(FOLDER / "lesson.ipynb")))
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    namespace = {"np": np, "same": same}
-    exec(compile(ast.Module(functions, []), "lesson", "exec"), namespace)
-    return namespace
+    return functions_of(FOLDER / "lesson.ipynb")
 
 
 @pytest.mark.parametrize("topic", TOPICS)

@@ -8,26 +8,23 @@ import numpy as np
 import pytest
 
 from weakseg.study import plan
+from weakseg.study.exercises import judge
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "irn"
 TOPICS = ["cam", "pairs", "affinity", "step", "ap"]
 
 
 @pytest.fixture(scope="module")
-def lesson() -> dict:
+def lesson(functions_of) -> dict:
     """Every function that the lesson defines, without running the rest of it."""
-    tree = ast.parse("\n".join(cell.text for cell in plan.code_cells(FOLDER / "lesson.ipynb")))
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    namespace = {"np": np}
-    exec(compile(ast.Module(functions, []), "lesson", "exec"), namespace)
-    return namespace
+    return functions_of(FOLDER / "lesson.ipynb")
 
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_a_check_accepts_the_solution_and_says_when_there_is_no_answer(lesson, topic):
     check = lesson[f"check_{topic}"]
-    assert lesson["judge"](lesson[f"solve_{topic}"], check) == "right"
-    assert lesson["judge"](lesson[f"my_{topic}"], check).startswith("no answer yet")
+    assert judge(lesson[f"solve_{topic}"], check) == "right"
+    assert judge(lesson[f"my_{topic}"], check).startswith("no answer yet")
 
 
 WRONG = {
@@ -45,7 +42,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("topic", "number"), [(topic, n) for topic, wrong in WRONG.items() for n in range(len(wrong))])
 def test_a_check_rejects_wrong_answers_in_words(lesson, topic, number):
-    assert lesson["judge"](WRONG[topic][number], lesson[f"check_{topic}"]).startswith("not yet")
+    assert judge(WRONG[topic][number], lesson[f"check_{topic}"]).startswith("not yet")
 
 
 def test_the_step_of_the_exercise_is_the_step_of_the_study(lesson):
