@@ -13,11 +13,11 @@ from weakseg.data.weak import TagView
 from weakseg.nets import augment, fields
 from weakseg.nets.final import fit_final, trained
 from weakseg.nets.relations import RelationSamples
+from weakseg.nets.saliency import read_saliency
 from weakseg.ops.cam import grid_size
 from weakseg.papers.wsid_net.losses import wsid_loss
 from weakseg.papers.wsid_net.model import build_wsid
 from weakseg.papers.wsid_net.params import WsidParams
-from weakseg.papers.wsid_net.saliency import read_saliency
 from weakseg.study.artifacts import save_maps
 from weakseg.study.machine import autocast, device
 from weakseg.study.stages import Artifact

@@ -5,18 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from weakseg.data.salient_instances import PictureView, Source, open_salient
+from weakseg.data.salient_instances import Source, open_salient
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.voc import VocSet
 from weakseg.data.weak import TagView
 from weakseg.nets.classifier import read_cams
-from weakseg.nets.deeplab import DeeplabParams, build_deeplab, label_loss, score_pictures
-from weakseg.nets.final import LabelSet, fit_final, trained, with_file
+from weakseg.nets.deeplab import DeeplabParams
+from weakseg.nets.saliency import fit_saliency, read_saliency
 from weakseg.ops.crf import refine
 from weakseg.papers.wsid_net.params import PseudoSaliencyParams
-from weakseg.study.artifacts import load_labels, load_maps, save_labels, save_maps
+from weakseg.study.artifacts import load_labels, save_labels, save_maps
 from weakseg.study.machine import parallel
 from weakseg.study.stages import Artifact
 
@@ -55,58 +54,26 @@ def train_saliency(
     saliency: DeeplabParams,
     seed: int,
 ) -> None:
-    """Stage: trains a net of two classes on the pseudo masks; writes model.safetensors and log.csv.
+    """Stage: trains the saliency branch on the pseudo masks; writes model.safetensors and log.csv.
 
     init: a run with the same backbone to start from; weights: the file that saliency.weights names.
     """
-    torch.manual_seed(seed)
     seen = TagView(open_set(pictures, data, "trainaug"))
-    model = build_deeplab(with_file(saliency, weights), 2)
     label_map = functools.partial(_label_of, labels, seen.names)
-    samples = LabelSet(seen.names, seen.image, label_map, saliency.crop, saliency.scales, saliency.flip)
-    how = saliency.training
-    fit_final(out, model, model.backbone, samples, label_loss, how, init=init, seed=seed, title="saliency")
+    fit_saliency(out, seen.names, seen.image, label_map, saliency, init=init, weights=weights, seed=seed)
 
 
 def _label_of(labels: Artifact, names: tuple[str, ...], index: int) -> np.ndarray:
     return load_labels(labels / "semantic", names[index])
 
 
-def make_saliency(
-    out: Path,
-    *,
-    model: Artifact,
-    pictures: Artifact,
-    data: DataParams,
-    source: Source,
-    split: str,
-    saliency: DeeplabParams,
-) -> None:
-    """Stage: saliency/<name>.npz with the saliency (h, w) in [0, 1], float16, on the stride-4 grid of every picture."""
-    view = PictureView(open_salient(pictures, data, source, split))
-    net = trained(build_deeplab(saliency, 2, pretrained=False), model)
-    images = [view.image(index) for index in range(len(view))]
-    for position, scores in score_pictures(net, images, saliency):
-        save_maps(out / "saliency", view.names[position], saliency=salient_share(scores).astype(np.float16))
-
-
-def salient_share(scores: np.ndarray) -> np.ndarray:
-    """Probability (h, w) of the second of two classes, from scores (2, h, w) before softmax."""
-    return 1 / (1 + np.exp(np.clip(scores[0].astype(np.float32) - scores[1], -80, 80)))
-
-
 def true_saliency(out: Path, *, pictures: Artifact, data: DataParams, source: Source, split: str) -> None:
-    """Stage: the true salient region in the form of `make_saliency`, for the failure case of figure 8."""
+    """Stage: the true salient region in the form of nets.saliency.make_saliency, for the failure case of figure 8."""
     opened = open_salient(pictures, data, source, split)
     for index, name in enumerate(opened.names):
         union = opened.masks(index).any(0)
         cells = [np.arange(0, side, 4) for side in union.shape]
         save_maps(out / "saliency", name, saliency=union[np.ix_(*cells)].astype(np.float16))
-
-
-def read_saliency(saliency: Artifact, name: str) -> np.ndarray:
-    """Saliency float32 (h, w) of one picture."""
-    return load_maps(saliency / "saliency", name)["saliency"].astype(np.float32)
 
 
 def saliency_recall(saliency: Artifact, pictures: Artifact, data: DataParams, source: Source, split: str) -> dict:
