@@ -11,8 +11,9 @@ from weakseg.metrics import boxes as box_metrics
 from weakseg.metrics import judge_detection, resample
 from weakseg.nets.final import Optimisation
 from weakseg.nets.roi_detector import DetectorParams
-from weakseg.nets.roi_infer import RoiTestParams, load_best, load_detected
+from weakseg.nets.roi_infer import RoiTestParams
 from weakseg.ops.box_proposals import BoxProposalParams
+from weakseg.ops.detections import load_best, load_detected
 from weakseg.study.artifacts import load_instances
 
 FEW = BoxProposalParams(mode="single", smallest=8, limit=12)

@@ -7,6 +7,8 @@ import torch
 from weakseg.nets import roi_infer as ri
 from weakseg.nets.roi_detector import Read
 from weakseg.nets.roi_infer import RoiTestParams
+from weakseg.ops.detections import load_best, load_detected, save_detected
+from weakseg.study.stages import Artifact
 
 PLAIN = RoiTestParams(short_sides=None, flip=False)
 
@@ -64,11 +66,9 @@ def test_boxes_move_by_the_offsets_of_their_class():
 
 
 def test_detections_come_back_from_disk(tmp_path):
-    from weakseg.study.stages import Artifact
-
     found = ri.detect(torch.tensor([[0.1, 0.8, 0.1]]), None, torch.tensor([[0.0, 0, 9, 9]]), (20, 20), PLAIN)
-    ri.save_detected(tmp_path / "boxes", "a", found)
-    boxes, labels, scores = ri.load_detected(Artifact(tmp_path, "k"), "a")
+    save_detected(tmp_path / "boxes", "a", found)
+    boxes, labels, scores = load_detected(Artifact(tmp_path, "k"), "a")
     assert boxes.tolist() == [[0, 0, 9, 9]] and labels.tolist() == [0] and scores.tolist() == pytest.approx([0.8])
-    best, labels, scores = ri.load_best(Artifact(tmp_path, "k"), "a")
+    best, labels, scores = load_best(Artifact(tmp_path, "k"), "a")
     assert best.shape == (2, 4) and labels.tolist() == [0, 1] and scores.tolist() == pytest.approx([0.8, 0.1])

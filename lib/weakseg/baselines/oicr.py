@@ -20,8 +20,9 @@ from weakseg.nets.backbones import weights_input
 from weakseg.nets.final import Optimisation, fit_final, trained
 from weakseg.nets.proposal_samples import ProposalSamples, collate_proposals, owners
 from weakseg.nets.roi_detector import DetectorParams, RoiDetector, build_detector, detector_losses, start_of
-from weakseg.nets.roi_infer import RoiTestParams, boxes_as_masks, detect_all
+from weakseg.nets.roi_infer import RoiTestParams, detect_all
 from weakseg.ops.box_proposals import BoxProposalParams, search_boxes
+from weakseg.ops.detections import boxes_as_masks
 from weakseg.study.params import Group
 from weakseg.study.stages import Artifact, Store
 

@@ -9,7 +9,7 @@ from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import BoxView, MaskView
 from weakseg.metrics import abo, boxes, instance_ap
 from weakseg.metrics.boxes import PredictedBoxes, TruthBoxes
-from weakseg.nets.roi_infer import load_best, load_detected
+from weakseg.ops.detections import load_best, load_detected
 from weakseg.study.artifacts import load_instances
 from weakseg.study.stages import Artifact
 

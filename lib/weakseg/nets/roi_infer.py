@@ -4,22 +4,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
 from weakseg.nets.augment import to_tensor
 from weakseg.nets.proposal_samples import mirrored
 from weakseg.nets.roi_detector import RoiDetector, mean_scores
 from weakseg.ops import box_regression as reg
-from weakseg.ops.bags import filled_boxes
 from weakseg.ops.box_proposals import load_boxes
-from weakseg.study.artifacts import load_maps, save_instances, save_maps
+from weakseg.ops.detections import Detected, save_detected
 from weakseg.study.machine import autocast, device
 from weakseg.study.params import Group
 from weakseg.study.stages import Artifact
@@ -48,17 +45,6 @@ class Glance(NamedTuple):
     def boxes(self, boxes: Tensor) -> Tensor:
         """Boxes (n, 4) of the original picture in this one."""
         return mirrored(boxes * self.factor, self.picture.shape[-1]) if self.flipped else boxes * self.factor
-
-
-class Detected(NamedTuple):
-    """boxes (n, 4), labels (n,) 0-based, scores (n,), best first; best (C, 4), the top box of every class, its score
-    (C,)."""
-
-    boxes: Tensor
-    labels: Tensor
-    scores: Tensor
-    best: Tensor
-    best_score: Tensor
 
 
 def glances(picture: Tensor, test: RoiTestParams) -> Iterator[Glance]:
@@ -124,29 +110,3 @@ def detect_all(
 
 def _placed(boxes: Tensor, offsets: Tensor | None, label: Tensor, size: tuple[int, int]) -> Tensor:
     return boxes if offsets is None else reg.inside(reg.moved(boxes, reg.of_class(offsets, label)), size)
-
-
-def save_detected(folder: Path, name: str, found: Detected) -> None:
-    """Writes <folder>/<name>.npz: boxes, labels, scores, best, best_score."""
-    save_maps(folder, name, **{key: value.float().cpu().numpy() for key, value in found._asdict().items()})
-
-
-def load_detected(detections: Artifact, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """boxes (n, 4), labels (n,) int, scores (n,) of one picture."""
-    stored = load_maps(detections / "boxes", name)
-    return stored["boxes"], stored["labels"].astype(np.int64), stored["scores"]
-
-
-def load_best(detections: Artifact, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The top box of every class in one picture: boxes (C, 4), labels 0..C-1, scores (C,)."""
-    stored = load_maps(detections / "boxes", name)
-    return stored["best"], np.arange(len(stored["best"])), stored["best_score"]
-
-
-def boxes_as_masks(out: Path, *, detections: Artifact, pictures: Artifact, data: DataParams, split: str) -> None:
-    """Stage: instances/<name>.npz, every detected box filled: what a detector alone gives as instance masks."""
-    view = TagView(open_set(pictures, data, split))
-    for index, name in enumerate(view.names):
-        boxes, labels, scores = load_detected(detections, name)
-        masks = filled_boxes(torch.from_numpy(boxes).round(), *view.image(index).shape[:2])
-        save_instances(out / "instances", name, masks.numpy(), labels, scores)

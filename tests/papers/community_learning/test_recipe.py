@@ -1,0 +1,160 @@
+"""From tags to judged instances on a dozen drawn pictures: all of it runs, rows share what they may, masks are shut."""
+
+import json
+
+import numpy as np
+import pytest
+
+from weakseg.data.sets import open_set
+from weakseg.data.voc import VocSet
+from weakseg.metrics import resample
+from weakseg.nets.mask_rcnn import DetectionParams
+from weakseg.papers.community_learning import recipe, rows, stages
+from weakseg.papers.community_learning.params import CommunityParams
+from weakseg.study.artifacts import load_instances
+from weakseg.study.session import Session
+from weakseg.study.stages import Store
+
+ONCE = {"epochs": 1, "batch_size": 4}
+TINY = {"backbone": "tiny", "weights": None}
+TEST = {"short_sides": None, "flip": True, "detections": 4}
+DETECTOR = {**TINY, "cut_after": 0, "output_stride": 8, "pool": 3, "refinements": 2}
+PRM = {**TINY, **ONCE, "side": None, "output_stride": 8, "proposals": {"scales": [100], "smallest": 10}}
+PRM |= {"retrieval": {"relative": True, "peak_threshold": 0.5, "class_threshold": -99.0, "max_peaks": 2}}
+PARAMS = {
+    "profile": "toy",
+    "seeds": [0],
+    "classifier": {**TINY, **ONCE, "cut_after": 0, "long_side": None, "crop": None, "output_stride": 8},
+    "boxes": {"mode": "single", "smallest": 8, "limit": 8},
+    "regions": {"scales": [100], "smallest": 10},
+    "detector": DETECTOR,
+    "img": {"size": 4, "channels": 8, "sigma": 2.0},
+    "seg": {"channels": [8]},
+    "training": {
+        "short_sides": None,
+        "prefix": {**ONCE, "lr": 0.01},
+        "optimisation": {**ONCE, "lr": 0.01},
+        "selection": {"foreground": 2, "background": 2},
+    },
+    "test": TEST,
+    "judge": {"corloc_split": "train"},
+    "oicr": {"detector": {**DETECTOR, "regressor": "none"}, "short_sides": None, "training": ONCE, "test": TEST},
+    "prm": PRM,
+    "countseg": {"prm": PRM},
+    "mask_rcnn": {**TINY, "strides": [4, 8], "anchors": [16, 32], "training": ONCE},
+}
+
+
+@pytest.fixture(scope="module")
+def session(drawn, tmp_path_factory) -> Session:
+    store, _, data = drawn
+    params = CommunityParams.model_validate({**PARAMS, "data": data})
+    return Session("community_learning", params, store, tmp_path_factory.mktemp("community"))
+
+
+def values(artifact, *columns: str) -> list[float]:
+    evidence = resample.load(artifact / "evidence.npz")
+    return [resample.value(evidence, column) for column in columns]
+
+
+def trained(store: Store) -> set[str]:
+    return {file.parent.name for file in store.root.glob("stages.train_community/*/record.json")}
+
+
+def test_the_whole_method_is_judged(session):
+    found = recipe.instances(session, 0)
+    ap = values(recipe.instance_evidence(session, found), "AP25", "AP50", "AP75")
+    assert ap == sorted(ap, reverse=True)
+    better = recipe.post_processed(session, found)
+    for artifact in (found, better):
+        assert 0 <= values(recipe.overlap_evidence(session, artifact), "ABO")[0] <= 100
+    assert 0 <= values(recipe.box_evidence(session, 0), "AP50")[0] <= 100
+    assert 0 <= values(recipe.corloc_evidence(session, 0), "CorLoc")[0] <= 100
+    recall = json.loads((recipe.recall(session, "val") / "recall.json").read_text())
+    assert recall["recall50"] >= recall["recall70"] and recall["mean"] <= 8
+    name = open_set(recipe.pictures(session), session.params.data, "val").names[0]
+    masks, labels, scores = load_instances(found / "instances", name)
+    assert len(masks) == len(labels) and len(masks) <= 4 and (np.diff(scores) <= 1e-6).all()
+    won = json.loads((recipe.community(session, 0) / "won.json").read_text())
+    assert sum(facts["tagged"] for facts in won.values()) > 0
+    assert all(0 <= facts["won"] <= facts["tagged"] for facts in won.values())
+
+
+def test_rows_share_the_detector_alone(session):
+    recipe.community(session, 0)
+    before = trained(session.store)
+    row = session.changed(**rows.TABLE3["Detector + IMG"])
+    assert recipe.prefix(row, 0) == recipe.prefix(session, 0)
+    recipe.community(row, 0)
+    assert len(trained(session.store) - before) == 1
+
+
+def test_the_detector_row_has_filled_boxes_and_ignores_settings_of_parts_that_are_off(session):
+    row = session.changed(**rows.TABLE3["Detector"])
+    found = recipe.instances(row, 0)
+    name = open_set(recipe.pictures(row), row.params.data, "val").names[0]
+    masks, _, _ = load_instances(found / "instances", name)
+    assert all(mask[np.ix_(mask.any(1), mask.any(0))].all() for mask in masks)
+    other = row.changed(img={"on": False, "channels": 16})
+    assert recipe.community(other, 0) == recipe.community(row, 0)
+
+
+@pytest.mark.parametrize("table", [rows.TABLE3, rows.TABLE4, rows.TABLE6, rows.TABLE7])
+def test_every_row_of_a_table_is_another_network_or_the_same_by_design(session, table):
+    parts = [str(recipe._parts(session.changed(**changes))) for changes in table.values()]
+    assert len(set(parts)) == len(table)
+
+
+def test_rows_that_the_tables_share_are_one_run(session):
+    """Table 3's third row, table 4's "All" and table 6's first row are the same network."""
+    same = (rows.TABLE3["Detector + IMG + IS"], rows.TABLE4["All"], rows.TABLE6["Ours w/o REG"])
+    assert len({str(recipe._parts(session.changed(**changes))) for changes in same}) == 1
+    two = (rows.TABLE3["Detector + IMG"], rows.TABLE7["3 (ours)"])
+    assert len({str(recipe._parts(session.changed(**changes))) for changes in two}) == 1
+
+
+def test_without_prefix_everything_starts_together(session):
+    together = session.changed(training={"prefix": None})
+    assert recipe.prefix(together, 0) is None
+
+
+def test_masks_without_img_are_refused_by_the_params():
+    with pytest.raises(ValueError, match="set img.on to true"):
+        CommunityParams.model_validate({**PARAMS, "data": {"layout": "voc"}, "img": {"on": False}})
+
+
+def test_no_mask_is_opened(session, tmp_path, monkeypatch):
+    def refuse(self, kind, index):
+        raise AssertionError(f"a weakly supervised stage opened Segmentation{kind} of {self.names[index]}")
+
+    monkeypatch.setattr(VocSet, "_mask", refuse)
+    blind = Session("community_learning", session.params, Store(tmp_path / "blind"), tmp_path)
+    shown = recipe.pictures(session)
+    monkeypatch.setattr(recipe, "pictures", lambda s: shown)
+    recipe.post_processed(blind, recipe.instances(blind, 0))
+
+
+def test_a_class_that_never_wins_is_named(capsys):
+    from weakseg.nets.roi_detector import DetectorParams
+    from weakseg.papers.community_learning.img import ImgParams
+    from weakseg.papers.community_learning.model import SegParams, build_community
+
+    params = DetectorParams.model_validate(DETECTOR), ImgParams(on=False), SegParams(on=False)
+    model = build_community(*params, 2)
+    model.tagged += 7
+    model.won[0] += 3
+    assert stages.counted(model, ("cat", "dog")) == {"cat": {"tagged": 7, "won": 3}, "dog": {"tagged": 7, "won": 0}}
+    said = capsys.readouterr().out
+    assert "'dog' was tagged 7 times" in said and "'cat'" not in said
+
+
+def test_baselines_run(session):
+    """WSDDN, OICR, PRM and the label map of another method cut by OICR's boxes."""
+    for found in (recipe.wsddn(session, 0), recipe.oicr(session, 0), recipe.prm(session, 0)):
+        assert 0 <= values(recipe.instance_evidence(session, found), "AP50")[0] <= 100
+
+
+def test_wise_and_countseg_run(session):
+    assert session.params.mask_rcnn.test == DetectionParams()
+    for found in (recipe.wise_labels(session, 0), recipe.wise(session, 0), recipe.countseg(session, 0)):
+        assert any((found / "instances").iterdir())
