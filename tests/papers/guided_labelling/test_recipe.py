@@ -109,7 +109,7 @@ def test_nets_without_weights_start_from_tags(session):
         load_file(run / "model.safetensors")[key]
         for run in (recipe.cue_classifier(session, 0), recipe.classifier(session, 0), recipe.start(session, 0))
     )
-    assert (first - second).abs().max() < 0.1 * first.std()  # a few steps from where it started
+    assert (first - second).abs().max() < first.std()  # a few steps away; two random nets differ by several
     assert second.equal(segmenter)
 
 
