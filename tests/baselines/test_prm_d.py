@@ -1,0 +1,47 @@
+"""PRM+D: the density learns counts, and suppressed instances come back."""
+
+import numpy as np
+import pytest
+import torch
+
+from weakseg.baselines.prm import RetrievalParams
+from weakseg.baselines.prm_d import PrmDParams, build_count_net, counted_instances, density_loss
+from weakseg.nets.final import Optimisation
+from weakseg.ops.proposals import ProposalParams
+
+TINY = PrmDParams(
+    backbone="tiny", weights=None, output_stride=8, side=None, training=Optimisation(batch_size=4, epochs=1),
+    proposals=ProposalParams(scales=(100.0,)),
+    retrieval=RetrievalParams(relative=True, peak_threshold=0.5, max_peaks=3),
+)  # fmt: skip
+
+
+def test_counts_to_four_are_regressed_and_larger_ones_ranked():
+    density = torch.tensor([3.0, 1.0]).view(2, 1, 1, 1).expand(-1, 1, 2, 2) / 4  # sums 3 and 1
+    assert density_loss(density, torch.tensor([1, 4])).item() == pytest.approx((4 + 9) / 2)
+    assert density_loss(density, torch.tensor([5, 9])).item() == pytest.approx((2 + 4) / 2)
+    assert density_loss(3 * density, torch.tensor([9, 3])).item() == pytest.approx(0)
+
+
+def boxes(*columns):
+    masks = np.zeros((len(columns), 8, 8), bool)
+    for mask, (start, stop) in zip(masks, columns, strict=True):
+        mask[:, start:stop] = True
+    return masks
+
+
+def test_suppressed_instances_come_back_until_the_count_is_met():
+    masks, scores = boxes((0, 4), (0, 4), (0, 5), (6, 8)), np.array([0.9, 0.8, 0.7, 0.6])
+    assert counted_instances(masks, scores, 1, 0.3).tolist() == [0, 3]
+    assert counted_instances(masks, scores, 3, 0.3).tolist() == [0, 3, 2]  # the twin of the best one does not count
+    assert counted_instances(masks, scores, 9, 0.3).tolist() == [0, 3, 2]
+    assert counted_instances(boxes(), np.zeros(0), 2, 0.3).tolist() == []
+
+
+def test_the_followed_map_is_the_merged_one_and_densities_are_not_negative():
+    net = build_count_net(TINY, 3).eval()
+    pictures = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        classes, merged, density = net.maps(pictures)
+        torch.testing.assert_close(net(pictures), merged)
+    assert classes.shape == (2, 3, 4, 4) and merged.shape == density.shape == (2, 1, 4, 4) and (density >= 0).all()
