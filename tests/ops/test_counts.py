@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from weakseg.ops import counts, hard_counts
+from weakseg.ops import counts
 from weakseg.ops.displacement import end_points
 
 SIDE, WEAK = 48, 0.8
@@ -35,7 +35,7 @@ def test_the_soft_count_of_n_separate_fields_is_n(n, noise):
 @pytest.mark.parametrize("n", range(1, 7))
 def test_the_hard_count_of_n_separate_fields_is_n(n):
     field, region = discs(PLACES[:n])
-    numbers, count = hard_counts.hard_groups(field, region, WEAK, 0.05, 60)
+    numbers, count = counts.hard_groups(field, region, WEAK, 0.05, 60)
     assert count.item() == n
     assert (numbers > 0).eq(region).all() and [int((numbers == k).sum()) for k in range(1, n + 1)] == [81] * n
 
@@ -64,9 +64,9 @@ def test_the_soft_count_is_the_sum_over_pairs():
 
 def losses():
     return {
-        "soft": lambda field, region, t: counts.soft_count_loss(field, region, t, 2.0),
-        "straight": lambda field, region, t: hard_counts.straight_through_loss(field, region, t, WEAK),
-        "kmeans": lambda field, region, t: counts.kmeans_loss(field, region, t),
+        "soft": lambda field, region, t: counts.soft_count_loss(field, region, t, 2.0, 256),
+        "straight": lambda field, region, t: counts.straight_through_loss(field, region, t, WEAK),
+        "kmeans": lambda field, region, t: counts.kmeans_loss(field, region, t, most=256),
     }
 
 
@@ -105,7 +105,7 @@ def wrong_field(case):
 @pytest.mark.parametrize("name", ["soft", "straight", "kmeans"])
 def test_a_wrong_count_moves_the_right_way(name, case):
     field, region, wanted = wrong_field(case)
-    measure = lambda f: counts.soft_count(counts.salient_votes(f, region, 1024), 2.0).item()  # noqa: E731
+    measure = lambda f: counts.soft_count(counts.salient_votes(f, region, 256), 2.0).item()  # noqa: E731
     before = measure(field)
     after = measure(descend(losses()[name], field, region, wanted, 20, 0.2))
     assert abs(after - wanted) < abs(before - wanted) - 0.1
@@ -165,7 +165,7 @@ def test_unweighted_points_move_no_centre():
 
 
 def numbers_of(field, region, weak=WEAK, share=0.0):
-    return hard_counts.salient_instances(field[0].numpy(), end_points(field)[0].numpy(), region, weak, share)
+    return counts.salient_instances(field[0].numpy(), end_points(field)[0].numpy(), region, weak, share)
 
 
 def test_centroids_outside_the_region_are_not_counted():

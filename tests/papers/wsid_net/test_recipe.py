@@ -7,7 +7,7 @@ import pytest
 
 from weakseg.data.salient_instances import open_salient
 from weakseg.metrics import class_agnostic, resample
-from weakseg.nets.saliency import read_saliency, salient_share
+from weakseg.nets.saliency import read_saliency
 from weakseg.papers.wsid_net import recipe
 from weakseg.papers.wsid_net.branches import CountedPictures
 from weakseg.papers.wsid_net.saliency import pseudo_mask
@@ -86,7 +86,7 @@ def test_a_counted_picture_is_shown_whole(toy):
     assert (wide.sample(np.random.default_rng(0))["region"][64:] == 255).all()
 
 
-def test_pseudo_masks_without_tags_and_saliency_of_scores(toy):
+def test_pseudo_masks_without_tags(toy):
     image = np.zeros((8, 8, 3), np.uint8)
     assert not pseudo_mask(image, np.zeros((0, 8, 8), np.float32), toy.params.pseudo).any()
     attention = np.zeros((2, 8, 8), np.float32)
@@ -94,4 +94,3 @@ def test_pseudo_masks_without_tags_and_saliency_of_scores(toy):
     plain = toy.params.pseudo.model_copy(update={"crf": None})
     mask = pseudo_mask(image, attention, plain)
     assert mask[:4].all() and mask[6:].all() and not mask[4:6].any()
-    np.testing.assert_allclose(salient_share(np.array([[[0.0]], [[np.log(3)]]])), [[0.75]], rtol=1e-6)

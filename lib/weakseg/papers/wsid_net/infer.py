@@ -11,8 +11,8 @@ from weakseg.data.salient_instances import PictureView, Source, open_salient
 from weakseg.data.sets import DataParams
 from weakseg.metrics import class_agnostic, instance_ap
 from weakseg.nets.saliency import read_saliency
+from weakseg.ops.counts import salient_instances
 from weakseg.ops.displacement import end_points, one_hot
-from weakseg.ops.hard_counts import salient_instances
 from weakseg.ops.instances import Scores, WalkParams, enlarge, instances_of, propagate_all
 from weakseg.papers.wsid_net.params import InstancesParams
 from weakseg.study.artifacts import load_maps, save_instances, save_maps

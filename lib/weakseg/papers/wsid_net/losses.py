@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from weakseg.ops.counts import kmeans_loss, soft_count_loss
-from weakseg.ops.hard_counts import straight_through_loss
+from weakseg.ops.counts import kmeans_loss, soft_count_loss, straight_through_loss
 from weakseg.ops.pair_losses import grid_labels, irn_loss
 from weakseg.papers.wsid_net.params import CountParams, WsidParams
 

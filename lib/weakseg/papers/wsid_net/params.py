@@ -7,6 +7,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from weakseg.baselines.c2s_nldf import ContourParams
+from weakseg.baselines.deepmask_style import DeepMaskParams
+from weakseg.baselines.irn_salient import IrnSalientParams
+from weakseg.baselines.map_boxes import MapParams
+from weakseg.baselines.prm_d import PrmDParams
+from weakseg.baselines.s4net import S4NetParams
+from weakseg.baselines.saliency_filter import FilterParams
 from weakseg.data.salient_instances import Source
 from weakseg.data.sets import DataParams
 from weakseg.nets import backbones
@@ -105,6 +112,18 @@ class InstancesParams(Group):
     smallest: float = Field(0.01, ge=0, lt=1)
 
 
+class BaselinesParams(Group):
+    """The outside methods of table 1."""
+
+    saliency_filter: FilterParams = FilterParams()
+    irn: IrnSalientParams = IrnSalientParams()
+    s4net: S4NetParams = S4NetParams()
+    map_boxes: MapParams = MapParams()
+    deepmask: DeepMaskParams = DeepMaskParams()
+    contours: ContourParams = ContourParams()
+    prm_d: PrmDParams = PrmDParams()
+
+
 class WsidNetParams(Group):
     """All groups of params/<profile>/wsid_net.yaml. source: where counts and the true salient instances come from."""
 
@@ -120,6 +139,7 @@ class WsidNetParams(Group):
     wsid: WsidParams = WsidParams()
     walk: WalkParams = WalkParams()
     instances: InstancesParams = InstancesParams()
+    baselines: BaselinesParams = BaselinesParams()
 
 
 PARAMS = WsidNetParams
