@@ -25,7 +25,9 @@ class DetectorParams(Group):
     """Defaults: the paper's, with OICR's where it gives none.
 
     output_stride: of the last stage; RoIs are read one stage before it, at 16 where this is 16 or 32. With 32 the last
-    stage halves the RoI (7x7 becomes 4x4), else it keeps it. pool: cells of a RoI each way.
+    stage halves the RoI (7x7 becomes 4x4), else it keeps it. cut_after: so many stages keep their pretrained weights;
+    two is usual for detectors, the paper says nothing. pool: cells of a RoI each way. samples: points read in a cell
+    each way; one is enough where cells are no larger than those of the map.
     refinements: branches K; 0 leaves WSDDN. regressor: one for all classes, one per class, or none.
     seed_overlap: IoU with a seed from which a proposal is foreground. pair_overlap: above which it learns to regress.
     """
@@ -36,6 +38,7 @@ class DetectorParams(Group):
     cut_after: int = Field(2, ge=0, le=4)
     output_stride: Literal[8, 16, 32] = 16
     pool: int = Field(7, ge=1)
+    samples: int = Field(2, ge=1)
     refinements: int = Field(3, ge=0)
     regressor: Regressor = "agnostic"
     seed_overlap: float = Field(0.5, gt=0, le=1)
@@ -64,7 +67,7 @@ class RoiDetector(nn.Module):
         self.backbone = backbones.Backbone(*kept, full.frozen_norm, full.cut_after)
         self.last = full.stages[4]
         self.channels, self.strides = full.channels, full.strides
-        self.classes, self.pool = classes, params.pool
+        self.classes, self.pool, self.samples = classes, params.pool, params.samples
         width = full.channels[4]
         self.recognition, self.detection = nn.Linear(width, classes), nn.Linear(width, classes)
         self.branches = nn.ModuleList(nn.Linear(width, classes + 1) for _ in range(params.refinements))
@@ -88,7 +91,7 @@ class RoiDetector(nn.Module):
         """RoI features (N, channels, size, size) of s<level>, level 1..4, by bilinear sampling in every cell."""
         rois = torch.cat([owner[:, None].to(boxes.dtype), boxes], 1)  # (N, 5)
         features = maps[level - 1]
-        return roi_align(features, rois, size, 1 / self.strides[level - 1], sampling_ratio=2, aligned=True)
+        return roi_align(features, rois, size, 1 / self.strides[level - 1], self.samples, aligned=True)
 
     def forward(self, pictures: Tensor, boxes: Tensor, owner: Tensor) -> tuple[Read, list[Tensor]]:
         """pictures (B, 3, H, W) in [0, 1], boxes (N, 4) -> what is read from them, and the shared maps s1..s4."""
