@@ -63,8 +63,14 @@ def midn_loss(scores: Tensor, tags: Tensor, owner: Tensor) -> Tensor:
     summed over classes, averaged over pictures. scores: (N, C) of `midn_scores`. tags: (B, C) of 0 and 1.
     """
     B, C = tags.shape
-    phi = scores.new_zeros(B, C).index_add(0, owner, scores).clamp(EPSILON, 1 - EPSILON)
-    return F.binary_cross_entropy(phi, tags.to(phi.dtype), reduction="sum") / B
+    phi = scores.new_zeros(B, C).index_add(0, owner, scores)
+    return binary_loss(phi, tags) / B
+
+
+def binary_loss(chance: Tensor, truth: Tensor) -> Tensor:
+    """Binary cross entropy summed over all entries; chance in [0, 1], truth 0 or 1. Torch's own refuses autocast."""
+    p = chance.clamp(EPSILON, 1 - EPSILON)
+    return -(truth * p.log() + (1 - truth) * (1 - p).log()).sum()
 
 
 def top_seeds(scores: Tensor, tags: Tensor, owner: Tensor) -> Seeds:
