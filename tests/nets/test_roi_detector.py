@@ -103,7 +103,7 @@ def test_collate_pads_pictures_and_lays_boxes_in_a_row():
 
 
 def test_a_step_has_no_loop_over_proposals():
-    """Ten times the proposals, less than ten times the time: nothing in the losses runs proposal by proposal."""
+    """All losses of 3000 proposals in less than half a second: nothing runs proposal by proposal."""
     C, owner = 6, torch.zeros(3000, dtype=torch.long)
     boxes = torch.rand(3000, 4) * 50
     boxes[:, 2:] += boxes[:, :2] + 5
