@@ -15,7 +15,9 @@ def opened_root(drawn, tmp_path_factory):
     return Store(tmp_path_factory.mktemp("runs")), external(drawn), DataParams(layout="voc", root=str(drawn))
 
 
-@pytest.mark.parametrize(("source", "split"), [("ilso", "train"), ("voc", "train"), ("voc", "tune"), ("voc", "test")])
+@pytest.mark.parametrize(
+    ("source", "split"), [("ilso", "train"), ("ilso", "masked"), ("voc", "train"), ("voc", "tune"), ("voc", "test")]
+)
 def test_counts_are_those_of_the_source(opened_root, source, split):
     store, pictures, data = opened_root
     opened = open_salient(pictures, data, source, split)
@@ -47,5 +49,5 @@ def test_a_view_has_photos_only(opened_root):
 
 def test_an_unknown_split_is_refused(opened_root):
     _, pictures, data = opened_root
-    with pytest.raises(ValueError, match="split 'val': salient instances have train, tune, test"):
+    with pytest.raises(ValueError, match="split 'val': salient instances have train, masked, tune, test"):
         open_salient(pictures, data, "ilso", "val")

@@ -101,7 +101,7 @@ def train_contours(
 ) -> None:
     """Stage: trains on `suggested` masks of the training pictures (C2SNet), or, None, on true salient masks (NLDF)."""
     if suggested is None:
-        shown = open_salient(pictures, data, source, "train")
+        shown = open_salient(pictures, data, source, "masked")
         label_map = partial(_union, shown)
     else:
         shown = TagView(open_set(pictures, data, "trainaug"))

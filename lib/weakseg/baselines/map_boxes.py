@@ -119,13 +119,13 @@ def train_map(
     map_boxes: MapParams,
     seed: int,
 ) -> None:
-    """Stage: trains on the boxes of the split "train"; writes boxes/centres.npz, model.safetensors, log.csv.
+    """Stage: trains on the boxes of the split "masked"; writes boxes/centres.npz, model.safetensors, log.csv.
 
     init: a run with the same backbone to start from; weights: the file that map_boxes.weights names.
     Raises ValueError when no training picture has an instance.
     """
     torch.manual_seed(seed)
-    opened = open_salient(pictures, data, source, "train")
+    opened = open_salient(pictures, data, source, "masked")
     every = np.concatenate([np.zeros((0, 4), np.float32), *(shares(opened.masks(i)) for i in range(len(opened)))])
     if not len(every):
         raise ValueError("MAP: no training picture has a salient instance; it learns from their boxes")

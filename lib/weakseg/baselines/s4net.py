@@ -35,8 +35,8 @@ def train_s4net(
     s4net: S4NetParams,
     seed: int,
 ) -> None:
-    """Stage: trains on the true masks of the split "train"; writes model.safetensors and log.csv."""
-    opened = open_salient(pictures, data, source, "train")
+    """Stage: trains on the true masks of the split "masked"; writes model.safetensors and log.csv."""
+    opened = open_salient(pictures, data, source, "masked")
     how = {"ring": s4net.ring, "init": init, "weights": weights, "seed": seed, "title": "S4Net"}
     fit_agnostic(out, opened.names, opened.image, opened.masks, s4net.mask_rcnn, **how)
 

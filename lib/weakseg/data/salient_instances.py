@@ -18,8 +18,10 @@ from weakseg.data.weak import count
 from weakseg.study.stages import Artifact
 
 Source = Literal["ilso", "voc"]
-SPLITS = {"ilso": {"train": "train", "tune": "val", "test": "test"}}
-SPLITS["voc"] = {"train": "trainaug", "tune": "tune", "test": "val"}
+SPLITS = {
+    "ilso": {"train": "train", "masked": "train", "tune": "val", "test": "test"},
+    "voc": {"train": "trainaug", "masked": "train_instances", "tune": "tune", "test": "val_instances"},
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class PictureView:
 
 
 def open_salient(pictures: Artifact, data: DataParams, source: Source, split: str) -> SalientPictures:
-    """Split "train" (counts), "tune" (thresholds) or "test" of the source.
+    """Split "train" (counts), "masked" (those of train with instance masks, for full supervision), "tune" (thresholds)
+    or "test" of the source.
 
     Raises ValueError for another split, FileNotFoundError where the set is missing.
     """
