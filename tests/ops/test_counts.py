@@ -191,3 +191,43 @@ def test_regions_without_centroids_and_no_region():
     assert numbers_of(field, region).max() == 0
     region[2:4, 2:4] = True
     assert numbers_of(field, region).tolist() == region.astype(int).tolist()
+
+
+def pair(apart):
+    """One row of two salient cells whose votes lie `apart` cells from each other: field (1, 2, 1, 9) and region."""
+    field = torch.zeros(1, 2, 1, 9, dtype=torch.float64)
+    field[0, 1, 0, 8] = apart - 8.0
+    region = torch.zeros(1, 1, 9, dtype=torch.bool)
+    region[0, 0, [0, 8]] = True
+    return field, region
+
+
+@pytest.mark.parametrize("apart", [0.0, 1.0, 3.0])
+def test_two_votes_by_hand(apart):
+    near = (1 + apart**2 / (6 * 2.0**2)) ** -3
+    count = counts.soft_count(counts.salient_votes(*pair(apart), 9), 2.0)
+    assert count.item() == pytest.approx(2 / (1 + near))
+    loss = counts.soft_count_loss(*pair(apart), torch.tensor([2]), 2.0)
+    assert loss.item() == pytest.approx((2 / (1 + near) - 2) ** 2)
+
+
+def test_kmeans_by_hand():
+    """One instance of cells 0 and 8: its centroid is cell 4; votes at 0 and 3 are 4 and 1 away, in one of two axes."""
+    assert counts.kmeans_loss(*pair(3.0), torch.tensor([1])).item() == pytest.approx((4 / 2 + 1 / 2) / 2)
+    assert counts.kmeans_loss(*pair(8.0), torch.tensor([2])).item() == pytest.approx(0)
+
+
+def test_the_straight_through_value_is_the_squared_error_of_the_hard_count():
+    field, region = discs([(12, 12), (36, 30)])
+    for wanted in (1, 2, 5):
+        loss = counts.straight_through_loss(field, region, torch.tensor([wanted]), WEAK)
+        assert loss.item() == (2 - wanted) ** 2
+
+
+def test_gradients_are_those_of_the_functions():
+    generator = torch.Generator().manual_seed(3)
+    field = torch.randn(2, 2, 3, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    region = torch.rand(2, 3, 4, generator=generator) > 0.3
+    wanted = torch.tensor([1, 3])
+    assert torch.autograd.gradcheck(lambda f: counts.soft_count_loss(f, region, wanted, 1.5), field)
+    assert torch.autograd.gradcheck(lambda f: counts.kmeans_loss(f, region, wanted), field)
