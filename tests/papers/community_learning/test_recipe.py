@@ -78,6 +78,8 @@ def test_the_whole_method_is_judged(session):
     won = json.loads((recipe.community(session, 0) / "won.json").read_text())
     assert sum(facts["tagged"] for facts in won.values()) > 0
     assert all(0 <= facts["won"] <= facts["tagged"] for facts in won.values())
+    log = (recipe.community(session, 0) / "log.csv").read_text().splitlines()[0].split(",")
+    assert {"loss", "cls", "refine", "reg", "img", "seg", "won"} <= set(log)
 
 
 def test_rows_share_the_detector_alone(session):
