@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 
+from weakseg.nets.proposal_samples import collate_proposals
 from weakseg.nets.roi_detector import DetectorParams
 from weakseg.papers.community_learning.img import ImgParams
 from weakseg.papers.community_learning.losses import (
@@ -99,6 +100,19 @@ def test_one_proposal_that_covers_all_trains_on(tags):
     found = losses(one)
     found["loss"].backward()
     assert torch.isfinite(found["loss"])
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_pictures_of_two_sizes_train_together():
+    model, losses = losses_of()
+    samples = [
+        {"name": str(side), "picture": part["picture"][0], "boxes": part["boxes"], "tags": part["tags"][0]}
+        for side in (48, 80)
+        for part in [batch(1, 5, side)]
+    ]
+    together = collate_proposals(samples)
+    assert together["picture"].shape == (2, 3, 80, 80)
+    losses(together)["loss"].backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 

@@ -9,11 +9,12 @@ from weakseg.data.sets import open_set
 from weakseg.data.voc import VocSet
 from weakseg.metrics import resample
 from weakseg.nets.mask_rcnn import DetectionParams
+from weakseg.ops.detections import load_detected
 from weakseg.papers.community_learning import recipe, rows, stages
 from weakseg.papers.community_learning.params import CommunityParams
-from weakseg.study.artifacts import load_instances
+from weakseg.study.artifacts import load_instances, save_labels
 from weakseg.study.session import Session
-from weakseg.study.stages import Store
+from weakseg.study.stages import Store, external
 
 ONCE = {"epochs": 1, "batch_size": 4}
 TINY = {"backbone": "tiny", "weights": None}
@@ -150,8 +151,26 @@ def test_a_class_that_never_wins_is_named(capsys):
     assert "'dog' was tagged 7 times" in said and "'cat'" not in said
 
 
+def test_a_regressor_per_class_detects(session):
+    row = session.changed(**rows.TABLE6["Ours (class-specific)"])
+    assert 0 <= values(recipe.box_evidence(row, 0), "AP50")[0] <= 100
+    assert 0 <= values(recipe.corloc_evidence(row, 0), "CorLoc")[0] <= 100
+
+
+def test_a_label_map_is_cut_by_detected_boxes(session, tmp_path):
+    """A map that says class 0 everywhere gives the filled boxes of class 0 and nothing of the others."""
+    found, view = recipe.oicr_detections(session, 0), open_set(recipe.pictures(session), session.params.data, "val")
+    for index, name in enumerate(view.names):
+        save_labels(tmp_path / "semantic", name, np.ones(view.image(index).shape[:2], np.uint8))
+    masks_of = recipe.cut_labels(session, found, external(tmp_path))
+    for name in view.names:
+        (_, labels, _), (masks, kept, _) = load_detected(found, name), load_instances(masks_of / "instances", name)
+        assert kept.tolist() == labels[labels == 0].tolist()
+        assert all(mask[np.ix_(mask.any(1), mask.any(0))].all() for mask in masks)
+
+
 def test_baselines_run(session):
-    """WSDDN, OICR, PRM and the label map of another method cut by OICR's boxes."""
+    """WSDDN, OICR and PRM."""
     for found in (recipe.wsddn(session, 0), recipe.oicr(session, 0), recipe.prm(session, 0)):
         assert 0 <= values(recipe.instance_evidence(session, found), "AP50")[0] <= 100
 
