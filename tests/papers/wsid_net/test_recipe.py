@@ -1,6 +1,7 @@
 """The whole recipe, really run on a few drawn pictures."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,3 +95,13 @@ def test_pseudo_masks_without_tags(toy):
     plain = toy.params.pseudo.model_copy(update={"crf": None})
     mask = pseudo_mask(image, attention, plain)
     assert mask[:4].all() and mask[6:].all() and not mask[4:6].any()
+
+
+def test_boxes_can_take_the_place_of_counts(toy):
+    """Photographs without salient instances: counts come from boxes, and the annotated objects are the true ones."""
+    s = replace(toy, params=toy.params.model_copy(update={"source": "voc"}))
+    assert recipe.saliency_net(s, 0).key == recipe.saliency_net(toy, 0).key
+    made = recipe.instances(s, 0)
+    names = {path.stem for path in (made / "instances").glob("*.npz")}
+    assert names == set(opened(s, "test").names) and len(names) == 3
+    assert 0 <= resample.value(resample.load(recipe.evidence(s, made) / "evidence.npz"), "AP50") <= 100
