@@ -146,7 +146,7 @@ def test_mistakes_end_in_one_line(drawn):
         params(data, wssl={"net": {**NET, "backbone": "small"}})
 
 
-PROFILES = ["toy", "demo", "voc_animals", "gpu", "paper"]
+PROFILES = ["toy", "paper"]
 
 
 def of_profile(paper: str, profile: str):
@@ -160,8 +160,7 @@ def test_every_profile_has_valid_parameters(profile):
     assert (found.start == "tags") == (found.segmenter.weights is None)
 
 
-@pytest.mark.parametrize("profile", ["demo", "voc_animals", "gpu"])
-@pytest.mark.parametrize("group", ["data", "classifier", "sec"])
-def test_what_irn_computes_as_well_is_computed_once(profile, group):
-    one, other = (getattr(of_profile(paper, profile), group) for paper in ("irn", "guided_labelling"))
+@pytest.mark.parametrize("group", ["data", "classifier"])
+def test_what_irn_computes_as_well_is_computed_once(group):
+    one, other = (getattr(of_profile(paper, "toy"), group) for paper in ("irn", "guided_labelling"))
     assert one == other
