@@ -1,9 +1,9 @@
-# Each target is one line over a tool that also runs without make. Options: PROFILE=demo PAPERS="irn" SEEDS=0,1,2 JOBS=1
+# Each target is one line over a tool that also runs without make. Options: PROFILE=demo PAPERS="irn" SEEDS=0,1,2 JOBS=2
 
 PROFILE ?= demo
 PAPERS ?=
 SEEDS ?=
-JOBS ?= 1
+JOBS ?= 2
 SHELL = /bin/sh
 READY = . ./tools/setup.sh
 STATUS = python -m weakseg.study.status $(PAPERS) --profile $(PROFILE) $(if $(SEEDS),--seeds $(SEEDS))
