@@ -150,3 +150,16 @@ def test_beside_a_gpu_workers_come_from_a_clean_server(two_cores, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     assert machine._context().get_start_method() == "forkserver"
     assert parallel(abs, range(-8, 0)) == [8, 7, 6, 5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_bf16_is_used_only_where_the_processor_has_it(monkeypatch, native, dtype):
+    monkeypatch.setattr(machine, "has_bf16", lambda kind: native)
+    with machine.autocast("bf16"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+    with machine.autocast("fp32"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_the_machine_says_what_it_computes_in():
+    assert describe()["computes"] == ("bf16" if machine.has_bf16(device().type) else "fp32")

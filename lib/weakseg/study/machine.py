@@ -1,4 +1,5 @@
-"""The machine a run happens on: device, cores, process pool, progress. Nothing here may change a result or a key."""
+"""The machine a run happens on: device, cores, process pool, progress. Nothing here may change a key, nor a result beyond
+its rounding."""
 
 import contextlib
 import functools
@@ -34,9 +35,22 @@ def device() -> torch.device:
 
 
 def autocast(precision: str) -> torch.autocast:
-    """The context in which networks compute: "fp32" as they are, "bf16" with matrix products in bfloat16."""
+    """The context in which networks compute: "fp32" as they are, "bf16" with matrix products in bfloat16.
+
+    "bf16" is fp32 where the processor has no instructions for it: emulated, a step takes ten to twenty times as long.
+    """
     kind = "cuda" if torch.cuda.is_available() and os.environ.get("WEAKSEG_DEVICE") != "cpu" else "cpu"
-    return torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16" and has_bf16(kind))
+
+
+@functools.cache
+def has_bf16(kind: str) -> bool:
+    """Whether devices of this kind ("cpu" or "cuda") compute in bfloat16 by instructions of their own."""
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def threads() -> int:
@@ -61,13 +75,14 @@ def _quota() -> int:
 
 @functools.cache
 def describe() -> dict[str, Any]:
-    """Processor, cores and GPU, for records and the report."""
+    """Processor, cores, GPU and the precision that "bf16" stands for, for records and the report."""
     processor = platform.processor() or platform.machine()
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"cpu": processor, "cores": threads(), "gpu": gpu, "system": platform.platform()}
+    computes = "bf16" if has_bf16("cuda" if gpu else "cpu") else "fp32"
+    return {"cpu": processor, "cores": threads(), "gpu": gpu, "computes": computes, "system": platform.platform()}
 
 
 # ---------------------------------------------------------------- many pictures
