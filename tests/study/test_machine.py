@@ -118,7 +118,7 @@ def test_the_cpu_can_be_asked_for_and_the_machine_is_described(monkeypatch):
     monkeypatch.setenv("WEAKSEG_DEVICE", "cpu")
     assert device() == torch.device("cpu")
     about = describe()
-    assert set(about) == {"cpu", "cores", "gpu", "system"} and about["cpu"] and about["cores"] >= 1
+    assert set(about) == {"cpu", "cores", "gpu", "computes", "system"} and about["cpu"] and about["cores"] >= 1
 
 
 def test_a_log_gets_one_line_a_minute(monkeypatch, capsys):
