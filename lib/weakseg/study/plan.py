@@ -180,13 +180,32 @@ def parts(run: Run) -> dict[str, dict[str, Any]]:
     cells = [cell for cell in code_cells(run.source) if not cell.takes_parameters]
     stated = (places.root() / "params" / kind / f"{run.paper}.yaml" for kind in ("reported", "claims"))
     return {
-        "parameter": dict(flat(canonical(given))),
+        "parameter": {**dict(flat(canonical(given))), **dict(_borrowed(run, cells))},
         "cell": {f"{cell.number} ({cell.opening})": digest(_meaning(cell.text)) for cell in cells},
-        "code": {**groups(run.paper), **_closure("\n".join(_plain(cell.text) for cell in cells))},
+        "code": {
+            **groups(run.paper),
+            **_groups_of(others(run, cells)),
+            **_closure("\n".join(_plain(cell.text) for cell in cells)),
+        },
         "file": {f"{file.parent.name}/{file.name}": _yaml_digest(file) for file in stated if file.is_file()},
         "pictures": dict(_real_pictures(given)),
         "notebook": {need.notebook: key(need) for need in run.needs()},
     }
+
+
+def others(run: Run, cells: Sequence[Cell]) -> list[str]:
+    """Papers besides the run's own whose params the cells open, Session.open("<paper>", ...), to show their results."""
+    calls = (node for cell in cells for node in ast.walk(ast.parse(_plain(cell.text))) if isinstance(node, ast.Call))
+    opened = (call.args[0] for call in calls if call.args and ast.unparse(call.func) == "Session.open")
+    named = {argument.value for argument in opened if isinstance(argument, ast.Constant)}
+    return sorted(named - {run.paper})
+
+
+def _borrowed(run: Run, cells: Sequence[Cell]) -> Iterator[tuple[str, Any]]:
+    """Their parameters, each under its paper's name."""
+    for paper in others(run, cells):
+        for name, value in flat(canonical(values(Run(paper, run.notebook, run.profile)))):
+            yield f"{paper}: {name}", value
 
 
 def key(run: Run) -> str:
@@ -240,6 +259,10 @@ def groups(paper: str) -> dict[str, str]:
             noted = (uses(node.annotation) for node in nodes if isinstance(node, ast.AnnAssign))
             wanted += [target for chain in chains.union(*noted) for target in WEAKSEG.resolve(parsed, chain)]
     return found
+
+
+def _groups_of(papers: Sequence[str]) -> dict[str, str]:
+    return {name: value for paper in papers for name, value in groups(paper).items()}
 
 
 def _yaml_digest(file: Path) -> str:

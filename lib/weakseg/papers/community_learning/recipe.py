@@ -16,7 +16,7 @@ from weakseg.nets.backbones import Name, weights_input
 from weakseg.ops import box_proposals, region_swap
 from weakseg.ops import detections as on_disk
 from weakseg.ops.proposals import propose
-from weakseg.papers.community_learning import stages
+from weakseg.papers.community_learning import rows, stages
 from weakseg.study.params import Group
 from weakseg.study.session import Session
 from weakseg.study.stages import Artifact
@@ -116,6 +116,13 @@ def instances(s: Session, seed: int, split: str = "val") -> Artifact:
     return s.store(stages.make_masks, detections=found, **_reading(s, seed, split), **_common(s))
 
 
+def instances_at(s: Session, seed: int, threshold: float, split: str = "tune") -> Artifact:
+    """The masks that another threshold xi would cut out of the same network's maps: instances/<name>.npz."""
+    found, reading = detections(s, seed, split), _reading(s, seed, split)
+    img = s.params.img.model_copy(update={"threshold": threshold})
+    return s.store(stages.make_masks, detections=found, **{**reading, "img": img}, **_common(s))
+
+
 def post_processed(s: Session, predictions: Artifact, split: str = "val") -> Artifact:
     """6. The same with every mask swapped for the region that overlaps it most."""
     regions = s.store(propose, split=split, proposals=s.params.regions, **_common(s))
@@ -159,6 +166,16 @@ def _oicr(s: Session, seed: int, refinements: int | None) -> dict:
     return {"init": init, "oicr": how, "boxes": s.params.boxes, "seed": seed, **_common(s)}
 
 
+def detector_alone(s: Session) -> Session:
+    """The same run of the detector alone, which is OICR on this study's backbone: the first row of table 3."""
+    return s.changed(**rows.TABLE3["Detector"])
+
+
+def alike(s: Session) -> bool:
+    """Whether the params train OICR on the backbone of the study itself, so that `detector_alone` is that OICR."""
+    return s.params.oicr.detector.backbone == s.params.detector.backbone
+
+
 def wsddn(s: Session, seed: int, split: str = "val") -> Artifact:
     """WSDDN, its boxes as masks."""
     return plain.instances(s.store, split=split, **_oicr(s, seed, 0))
@@ -166,6 +183,8 @@ def wsddn(s: Session, seed: int, split: str = "val") -> Artifact:
 
 def oicr(s: Session, seed: int, split: str = "val") -> Artifact:
     """OICR, its boxes as masks."""
+    if alike(s):
+        return instances(detector_alone(s), seed, split)
     return plain.instances(s.store, split=split, **_oicr(s, seed, None))
 
 
@@ -176,6 +195,8 @@ def cut_labels(s: Session, found: Artifact, labels: Artifact, split: str = "val"
 
 def oicr_detections(s: Session, seed: int, split: str = "val") -> Artifact:
     """OICR's boxes, for `cut_labels`."""
+    if alike(s):
+        return detections(detector_alone(s), seed, split)
     return plain.detections(s.store, split=split, **_oicr(s, seed, None))
 
 

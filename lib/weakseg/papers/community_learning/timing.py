@@ -3,11 +3,19 @@
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from weakseg.papers.community_learning.model import CommunityNet
+from weakseg.data.sets import open_set
+from weakseg.data.weak import TagView
+from weakseg.nets.proposal_samples import ProposalSamples, collate_proposals
+from weakseg.papers.community_learning import recipe
+from weakseg.papers.community_learning.losses import community_losses
+from weakseg.papers.community_learning.model import CommunityNet, build_community
+from weakseg.study.machine import autocast, device
+from weakseg.study.session import Session
 
 PARTS = ("shared features", "last stage", "IMG", "IS", "pooling and losses", "backward")
 
@@ -66,3 +74,23 @@ def _run(model: CommunityNet, losses: Callable, batch: dict, repeats: int) -> tu
         loss.backward()
     model.zero_grad(set_to_none=True)
     return forward, now() - began
+
+
+def with_proposals(sample: dict, count: int) -> dict:
+    """A training sample with exactly `count` proposals: its own, again and again or cut off."""
+    again = torch.arange(count) % len(sample["boxes"])
+    return {**sample, "boxes": sample["boxes"][again]}
+
+
+def measured_step(s: Session, seed: int, pictures: int, proposals: int) -> dict[str, float]:
+    """`step_times` of the params' network, untrained, on the first training pictures with so many proposals each."""
+    p, view = s.params, TagView(open_set(recipe.pictures(s), s.params.data, "trainaug"))
+    torch.manual_seed(seed)
+    place, how = device(), p.training
+    model = build_community(p.detector, p.img, p.seg, len(view.classes)).to(place).train()
+    samples = ProposalSamples(view, recipe.proposals(s, "trainaug"), how.short_sides, how.flip)
+    batch = collate_proposals([with_proposals(samples[k % len(view), k], proposals) for k in range(pictures)])
+    moved = {key: value.to(place) if isinstance(value, Tensor) else value for key, value in batch.items()}
+    losses = partial(community_losses, p.detector, p.img.threshold, how.selection, how.weights)
+    with autocast(how.optimisation.precision):
+        return step_times(model, losses, moved)
