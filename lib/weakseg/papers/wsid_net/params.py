@@ -29,6 +29,18 @@ from weakseg.ops.crf import CrfParams
 from weakseg.ops.instances import WalkParams
 from weakseg.study.params import Group
 
+BackboneRow = Literal[
+    "tiny, from scratch",
+    "tiny, from the tag classifier",
+    "small, from scratch",
+    "small, from the tag classifier",
+    "ResNet50, from scratch",
+    "ResNet50, from the tag classifier",
+    "ResNet101, from scratch",
+    "MobileNetV2, ImageNet",
+    "ResNet50, ImageNet",
+    "ResNet101, ImageNet",
+]
 PAPER_CRF = CrfParams(bilateral_weight=4.0, bilateral_xy=49.0, bilateral_rgb=5.0, gaussian_weight=3.0, gaussian_xy=3.0)
 
 
@@ -64,13 +76,14 @@ class CountParams(Group):
 class WsidParams(Group):
     """Boundary and centroid branch and their training; attention, enhancement or count as null switch a part off.
 
-    Without weights the backbone starts from the tag classifier's, where both are alike. width: channels of the
-    branches' hidden maps. boundary_weight, centroid_weight: of the two branches' pair losses. mean_shift: the mean
-    displacement of the pictures `train` is taken off, as in IRN.
+    Without weights the backbone starts from the tag classifier's, where both are alike and from_tags does not say
+    otherwise. width: channels of the branches' hidden maps. boundary_weight, centroid_weight: of the two branches' pair
+    losses. mean_shift: the mean displacement of the pictures `train` is taken off, as in IRN.
     """
 
     backbone: backbones.Name = "resnet50"
     weights: str | None = "torchvision"
+    from_tags: bool = True
     output_stride: Literal[8, 16, 32] = 16
     train_backbone: bool = True
     width: int = Field(64, ge=8, multiple_of=8)
@@ -112,6 +125,14 @@ class InstancesParams(Group):
     smallest: float = Field(0.01, ge=0, lt=1)
 
 
+class CountWeights(Group):
+    """Weight of L_SU by surrogate, for the table that compares them: their losses have different units."""
+
+    soft: float = Field(0.1, gt=0)
+    straight: float = Field(0.1, gt=0)
+    kmeans: float = Field(0.1, gt=0)
+
+
 class BaselinesParams(Group):
     """The outside methods of table 1."""
 
@@ -125,7 +146,8 @@ class BaselinesParams(Group):
 
 
 class WsidNetParams(Group):
-    """All groups of params/<profile>/wsid_net.yaml. source: where counts and the true salient instances come from."""
+    """All groups of params/<profile>/wsid_net.yaml. source: where counts and the true salient instances come from.
+    backbones: the rows of the table of backbones that are run."""
 
     profile: str
     seeds: tuple[int, ...] = Field(min_length=1)
@@ -140,6 +162,8 @@ class WsidNetParams(Group):
     walk: WalkParams = WalkParams()
     instances: InstancesParams = InstancesParams()
     baselines: BaselinesParams = BaselinesParams()
+    count_weights: CountWeights = CountWeights()
+    backbones: tuple[BackboneRow, ...] = ("ResNet50, ImageNet",)
 
 
 PARAMS = WsidNetParams

@@ -103,7 +103,7 @@ def two_branches(s: Session, seed: int) -> Artifact:
         relation=relation_labels(s, seed),
         saliency=saliency_maps(s, seed, "train") if counted else None,
         counts=counts(s) if counted else None,
-        init=start(s, seed, params),
+        init=start(s, seed, params) if params.from_tags else None,
         weights=weights_input(params.weights, params.backbone),
         data=s.params.data,
         source=s.params.source,

@@ -18,6 +18,13 @@ SURROGATES = {
     "Straight-through split and merge": "straight",
     "k-means with the given count": "kmeans",
 }
+NETS = {
+    "tiny": "tiny",
+    "small": "small",
+    "MobileNetV2": "mobilenet_v2",
+    "ResNet50": "resnet50",
+    "ResNet101": "resnet101",
+}
 
 
 def ablations(s: Session) -> dict[str, Session]:
@@ -34,14 +41,26 @@ def attentions(s: Session) -> dict[str, Session]:
     return {row: _changed(s, "attention", choice) for row, choice in ATTENTIONS.items()}
 
 
-def surrogates(s: Session, weights: dict[str, float] | None = None) -> dict[str, Session]:
-    """The three ways to count, and none. weights: of L_SU for surrogates that want another one than the session's,
-    since their losses have different units."""
+def surrogates(s: Session) -> dict[str, Session]:
+    """The three ways to count, and none; the session's own keeps its weight, the others take that of count_weights."""
     found = {"No count loss": recipe.without(s, "L_SU")}
+    own = s.params.wsid.count and s.params.wsid.count.surrogate
     for row, name in SURROGATES.items():
-        weight = {"weight": weights[name]} if weights and name in weights else {}
-        found[row] = _changed(s, "count", {"surrogate": name, **weight})
+        weight = getattr(s.params.count_weights, name)
+        found[row] = s if name == own else _changed(s, "count", {"surrogate": name, "weight": weight})
     return found
+
+
+def backbones(s: Session) -> dict[str, Session]:
+    """The rows of `backbones`: both branches on another net; saliency and confident areas stay those of the session."""
+    return {row: _on(s, *row.split(", ")) for row in s.params.backbones}
+
+
+def _on(s: Session, net: str, start: str) -> Session:
+    name, now = NETS[net], s.params.wsid
+    own = now.weights if name == now.backbone else None
+    weights = (own or "torchvision") if start == "ImageNet" else None
+    return s.changed(wsid={"backbone": name, "weights": weights, "from_tags": start != "from scratch"})
 
 
 def _changed(s: Session, part: str, choice: dict[str, Any] | None) -> Session:
