@@ -1,14 +1,15 @@
-# Each target is one line over a tool that also runs without make. Options: PROFILE=demo PAPERS="irn" SEEDS=0,1,2 JOBS=2
+# Each target is one line over a tool that also runs without make. Options: PROFILE=demo PAPERS="irn" SEEDS=0,1,2 JOBS=2 GPU=h200
 
 PROFILE ?= demo
 PAPERS ?=
 SEEDS ?=
 JOBS ?= 2
+GPU ?= cpu
 SHELL = /bin/sh
 READY = . ./tools/setup.sh
 STATUS = python -m weakseg.study.status $(PAPERS) --profile $(PROFILE) $(if $(SEEDS),--seeds $(SEEDS))
 
-.PHONY: study test lab status why publish setup
+.PHONY: study test lab status why plan publish setup
 
 study:
 	@$(READY) && snakemake -c$(JOBS) --config profile=$(PROFILE) papers="$(PAPERS)" seeds="$(SEEDS)" && python -m weakseg.study.agreement --profile $(PROFILE) $(if $(PAPERS),--papers $(PAPERS))
@@ -24,6 +25,9 @@ status:
 
 why:
 	@$(READY) && $(STATUS) --why
+
+plan:
+	@$(READY) && python -m weakseg.study.bill $(PAPERS) --profile $(PROFILE) --gpu $(GPU) $(if $(SEEDS),--seeds $(SEEDS))
 
 publish:
 	@$(READY) && python -m weakseg.study.publish --profile $(PROFILE)

@@ -1,0 +1,129 @@
+"""The bill before the run: steps and operations by hand, rates that repeat what was measured, its error on the demo."""
+
+import json
+
+import pytest
+
+from weakseg.study import bill, devices, plan, rates, rehearsal, work
+from weakseg.study.places import root
+from weakseg.study.stages import Store
+from weakseg.study.standins import UNKNOWN
+
+DEMO = root() / "outputs" / "published" / "demo" / "manifest.json"
+DRAWN = {"layout": "menagerie", "menagerie": {"size": 64, "n_trainaug": 48, "n_train": 16, "n_val": 8, "n_tune": 4}}
+VOC = {"layout": "voc", "tune_take": 0}
+
+
+def classifier(**more) -> dict:
+    return {"backbone": "resnet50", "output_stride": 32, "epochs": 5, "batch_size": 16, "crop": 512} | more
+
+
+# ---------------------------------------------------------------- work
+
+
+def test_steps_and_operations_of_a_training_by_hand():
+    found = work.of("m.train_classifier", {"data": VOC, "classifier": classifier(), "seed": 0}, {})
+    assert found.steps == 5 * (10582 // 16) == 3305
+    assert found.pixels == 3305 * 16 * 512**2
+    # ResNet-50 takes 4.09 G multiply-adds for 224 x 224 pixels, its last layer (2 M) aside; backward twice that again.
+    assert found.flops / found.pixels * 224**2 == pytest.approx(3 * 2 * 4.09e9, rel=0.01)
+
+
+def test_a_network_over_pictures_by_hand():
+    params = {"data": DRAWN, "split": "val", "classifier": classifier(), "cam": {"scales": [1.0, 0.5], "flip": True}}
+    found = work.of("m.make_cams", params, {"model": "k", "pictures": "p"})
+    assert (found.pictures, found.pixels, found.steps) == (8, 8 * 64**2, 0)
+    assert found.flops == pytest.approx(2 * (1 + 0.25) * 8 * 64**2 * work.cost("resnet50", 32, False).flops)
+
+
+def test_what_is_set_aside_is_not_trained_on():
+    params = {"data": VOC | {"tune_take": 100}, "classifier": classifier(epochs=1, batch_size=1), "seed": 0}
+    assert work.of("m.train_classifier", params, {}).steps == 10482
+
+
+@pytest.mark.parametrize("name", ["tiny", "small", "mobilenet_v2", "vgg16", "hrnet_w48"])
+def test_every_backbone_is_counted_without_being_made(name):
+    assert work.cost(name, 16, False).flops > 1000 and work.cost(name, 16, False).saved > 50
+
+
+# ---------------------------------------------------------------- rates
+
+
+def measured(key: str, seconds: float, seed: int = 0, stage: str = "m.train_classifier", **more) -> rates.Measured:
+    params = {"data": DRAWN, "classifier": classifier(crop=64, **more), "seed": seed}
+    return rates.Measured(stage, key, params, {}, work.of(stage, params, {}), seconds, "toy", "cpu, 1 core")
+
+
+def test_twice_the_epochs_take_twice_the_time_and_a_larger_net_by_its_operations():
+    known = rates.Rates([measured("a", 100.0), measured("b", 7.0, stage="m.train_other")])
+    for more, factor in ({"epochs": 10}, 2.0), ({"backbone": "small"}, None):
+        wanted = measured("c", 0.0, **more)
+        factor = factor or wanted.work.flops / measured("a", 1.0).work.flops
+        assert known.guess(wanted.stage, wanted.params, wanted.work).seconds == pytest.approx(100 * factor)
+
+
+def test_the_most_similar_stage_counts():
+    known = rates.Rates([measured("a", 100.0), measured("b", 300.0, precision="bf16")])
+    wanted = measured("c", 0.0, precision="bf16", seed=7)
+    assert known.guess(wanted.stage, wanted.params, wanted.work).seconds == pytest.approx(300.0)
+
+
+def test_a_stage_never_measured_says_so():
+    guess = rates.Rates([measured("a", 100.0)]).guess("m.train_other", {}, measured("a", 1.0).work)
+    assert not guess.measured and guess.seconds == pytest.approx(100.0)
+
+
+def test_a_seed_predicts_the_others():
+    errors = rates.held_out_seeds([measured("a", 100.0), measured("b", 125.0, seed=1)])
+    assert errors == {0: pytest.approx(-0.2), 1: pytest.approx(0.25)}
+
+
+@pytest.mark.skipif(not DEMO.is_file(), reason="no results of the demo are published here")
+def test_on_the_published_demo_the_error_is_below_a_quarter():
+    found = [rates._measured(record, "demo") for record in json.loads(DEMO.read_text())["stages"]]
+    ran = rates.on_one_machine([one for group in found for one in group.values()])
+    errors = rates.held_out_seeds(ran)
+    assert len(errors) >= 2 and all(abs(error) < 0.25 for error in errors.values()), errors
+    assert abs(rates.held_out_stages(ran)) < 0.25
+
+
+# ---------------------------------------------------------------- rehearsal and bill
+
+
+def test_a_rehearsal_computes_nothing_asks_with_real_keys_and_leaves_no_trace(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEAKSEG_OUTPUTS", str(tmp_path))
+    before = Store.__call__
+    found = rehearsal.rehearse(plan.Run("irn", "ablations", "toy"))
+    assert not list(tmp_path.iterdir()) and Store.__call__ is before and json.loads("1") == 1
+    trained = next(one for one in found.asked.values() if one.name == "classifier.train_classifier")
+    arguments = {**trained.arguments, "pictures": trained.arguments["pictures"]}
+    assert Store(tmp_path).plan(trained.function, **arguments)["key"] == trained.plan["key"]
+    judged = found.tables["table1_pseudo_instance_labels"]
+    assert len(judged) >= 4 and trained.plan["key"] in rehearsal.behind(judged, found.asked)
+
+
+def test_a_statement_that_needs_results_is_passed_over_and_the_next_one_runs():
+    names, found = {}, rehearsal.Rehearsal(plan.Run("irn", "ablations", "toy"))
+    text = "a = [].pop()\nfor k in (1, 2):\n    b = a.missing + {}['x']\n    c = k"
+    exec(rehearsal._careful(plan.Cell(3, text, False), found, names), names)
+    assert names["a"] is UNKNOWN and names["b"] is UNKNOWN and names["c"] == 2
+    assert found.passed_over[0] == "ablations cell 3 line 1: IndexError: pop from empty list"
+
+
+def test_the_bill_names_tables_and_what_it_rests_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WEAKSEG_OUTPUTS", str(tmp_path))
+    monkeypatch.setattr(rates, "read", lambda: [measured("a", 100.0)])
+    assert bill.main(["irn", "--profile", "toy", "--gpu", "h200"]) == 0
+    said = capsys.readouterr().out
+    assert "irn/table1_pseudo_instance_labels" in said and "in all" in said
+    assert "NVIDIA H200: not measured; scaled by the ratio of peak throughput" in said and "factor of 2" in said
+    assert "Never measured" in said and "mask_rcnn.train_mask_rcnn" in said
+    assert "has not been measured as a whole" in said
+
+
+def test_bad_asks_are_one_line(capsys):
+    assert bill.main(["irn", "--profile", "toy", "--gpu", "h2oo"]) == 2
+    assert (
+        capsys.readouterr().err == f"weakseg: GPU=h2oo: no such card; known are {', '.join(devices.CARDS)}, and cpu\n"
+    )
+    assert bill.main(["irn", "--profile", "huge"]) == 2 and "huge" in capsys.readouterr().err
