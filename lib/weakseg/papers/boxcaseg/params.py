@@ -33,22 +33,29 @@ class CrowdParams(Group):
 
 class SweepParams(Group):
     """What the tables vary. salient: numbers of salient pictures (table 3, rows 100 to 2500); alphas: table 6; ratios:
-    table 5; drops: table 8."""
+    table 5; drops: table 8.
+
+    other_classes: a list in the data root of the salient pictures without any class of the study (table 3, row 4701);
+    null where there is none.
+    """
 
     salient: tuple[int, int, int, int] = (100, 500, 1000, 2500)
+    other_classes: str | None = None
     alphas: tuple[float, ...] = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0)
     ratios: tuple[tuple[int, int], ...] = ((8, 8), (9, 7), (10, 6), (11, 5), (12, 4), (13, 3), (14, 2))
     drops: tuple[float, ...] = (0.0, 0.75, 0.85, 0.9, 0.95)
 
 
 class BoxCasegParams(Group):
-    """All groups of params/<profile>/boxcaseg.yaml. classifier: of tags, what detectors start from where they have no
-    pretrained weights and stand on its backbone."""
+    """All groups of params/<profile>/boxcaseg.yaml. crowd: null where there is no second set; its tables then say so.
+
+    classifier: of tags, what detectors start from where they have no pretrained weights and stand on its backbone.
+    """
 
     profile: str
     seeds: tuple[int, ...] = Field(min_length=1)
     data: DataParams
-    crowd: CrowdParams
+    crowd: CrowdParams | None = None
     segmenter: SegmenterParams = SegmenterParams()
     proxies: ProxyParams = ProxyParams()
     sweep: SweepParams = SweepParams()

@@ -6,11 +6,13 @@ from typing import Any, Literal
 from weakseg.baselines import bbtp, boxinst, sdi
 from weakseg.baselines.from_boxes import train_and_detect
 from weakseg.data import sets
+from weakseg.data.weak import BoxView, SalientView
 from weakseg.nets import classifier as tags
 from weakseg.nets import mask_rcnn
 from weakseg.nets.backbones import find_weights, weights_input
 from weakseg.nets.final import untested
 from weakseg.papers.boxcaseg import detector, stages
+from weakseg.papers.boxcaseg.boxes import PictureBoxes, usable_boxes
 from weakseg.papers.boxcaseg.infer import HeadName
 from weakseg.study.session import Session
 from weakseg.study.stages import Artifact, external
@@ -24,6 +26,16 @@ def pictures(s: Session) -> Artifact:
     return sets.pictures(s.store, s.params.data)
 
 
+def boxes_of(s: Session, split: str = "trainaug") -> list[PictureBoxes]:
+    """The boxes that the method learns from, picture by picture."""
+    return usable_boxes(BoxView(sets.open_set(pictures(s), s.params.data, split)), split)
+
+
+def salient_of(s: Session, seed: int) -> SalientView:
+    """The salient pictures that the method learns from."""
+    return stages.salient_pictures(pictures(s).path, s.params.segmenter, seed)
+
+
 def variant(s: Session, **changes: Any) -> Session:
     """The same run with some of the segmenter's parameters changed: variant(s, n_salient=8, loss={"alpha": 0.5})."""
     group = s.params.segmenter
@@ -34,11 +46,18 @@ def variant(s: Session, **changes: Any) -> Session:
 
 
 def crowd(s: Session) -> Session:
-    """The same run on the second set, with what it changes in the training."""
+    """The same run on the second set, with what it changes in the training. ValueError where there is none."""
     how = s.params.crowd
+    if how is None:
+        raise ValueError("crowd: this run has no second set; give the group `crowd` in the params file")
     sampling = {"ratio": how.ratio, "crowded": how.crowded}
     there = replace(s, params=s.params.model_copy(update={"data": how.data}))
     return variant(there, sampling=sampling, loss={"alpha": how.alpha})
+
+
+def judged(s: Session) -> str:
+    """The split on which a set is judged; of photographs, only some have instance masks."""
+    return "val_instances" if s.params.data.layout == "voc" else "val"
 
 
 def segmenter(s: Session, seed: int) -> Artifact:
@@ -59,6 +78,7 @@ def proxies(
     s: Session, seed: int, split: str = "trainaug", head: HeadName = "fused", alpha: float | None = None
 ) -> Artifact:
     """2. A mask for every box of a split. head: what reads the crop; alpha: of the fused map, None as in training."""
+    alpha = None if alpha == s.params.segmenter.loss.alpha else alpha
     common = {"model": segmenter(s, seed), "pictures": pictures(s), "data": s.params.data}
     return s.store(stages.make_proxies, **common, split=split, segmenter=s.params.segmenter, head=head, alpha=alpha)
 

@@ -20,16 +20,16 @@ CROP_MEAN = (102.98, 115.95, 122.77)  # the released code: values for blue, gree
 
 class SampleParams(Group):
     """side: of what the net sees in training. salient_side: of a salient picture before its random cut. test_side: of a
-    box at inference.
+    box at inference. What the net sees is halved down to stride 32.
 
     faithful: two normalisations as in the released code (box crops minus wrongly ordered means, not divided; salient
     pictures stretched to their own maximum, ImageNet mean and deviation), and no mirrored crops but salient pictures
     upside down. Otherwise both kinds take ImageNet's mean and deviation and are mirrored left and right.
     """
 
-    side: int = Field(288, ge=32, multiple_of=4)
+    side: int = Field(288, ge=32, multiple_of=32)
     salient_side: int = Field(320, ge=32)
-    test_side: int = Field(320, ge=32, multiple_of=4)
+    test_side: int = Field(320, ge=32, multiple_of=32)
     faithful: bool = False
 
     @model_validator(mode="after")
