@@ -24,3 +24,15 @@ def pasted(values: np.ndarray, boxes: np.ndarray, size: tuple[int, int], thresho
         full = cv2.resize(value.astype(np.float32), (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         mask[y0:y1, x0:x1] = full > threshold
     return masks
+
+
+def spread(values: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Float (H, W): every map (n, T, T) stretched over its box (n, 4), bilinear; the highest where boxes overlap, 0
+    outside them.
+    """
+    heat = np.zeros(size, np.float32)
+    for value, box in zip(values, boxes, strict=True):
+        x0, y0, x1, y1 = whole_corners(box, size)
+        full = cv2.resize(value.astype(np.float32), (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+        heat[y0:y1, x0:x1] = np.maximum(heat[y0:y1, x0:x1], full)
+    return heat

@@ -12,8 +12,10 @@ from weakseg.nets.mask_rcnn import DetectionParams
 from weakseg.ops.detections import load_detected
 from weakseg.papers.community_learning import recipe, rows, stages
 from weakseg.papers.community_learning.params import CommunityParams
+from weakseg.study import places
 from weakseg.study.artifacts import load_instances, save_labels
-from weakseg.study.session import Session
+from weakseg.study.params import load
+from weakseg.study.session import Session, params_model
 from weakseg.study.stages import Store, external
 
 ONCE = {"epochs": 1, "batch_size": 4}
@@ -175,7 +177,66 @@ def test_baselines_run(session):
         assert 0 <= values(recipe.instance_evidence(session, found), "AP50")[0] <= 100
 
 
+def test_oicr_on_the_studys_backbone_is_the_detector_alone(session):
+    assert recipe.alike(session)
+    assert recipe.oicr(session, 0) == recipe.instances(recipe.detector_alone(session), 0)
+    other = session.changed(oicr={"detector": session.params.oicr.detector.model_copy(update={"backbone": "small"})})
+    assert not recipe.alike(other)
+    assert recipe.oicr_detections(other, 0).path.parent.name == "oicr.predict_oicr"
+
+
+def test_another_threshold_makes_other_masks_of_the_same_network(session):
+    used = session.params.img.threshold
+    assert recipe.instances_at(session, 0, used, "val") == recipe.instances(session, 0, "val")
+    low, high = (recipe.instances_at(session, 0, xi, "val") for xi in (0.1, 0.9))
+    name = open_set(recipe.pictures(session), session.params.data, "val").names[0]
+    areas = [load_instances(found / "instances", name)[0].sum() for found in (low, high)]
+    assert areas[0] > areas[1]
+
+
 def test_wise_and_countseg_run(session):
     assert session.params.mask_rcnn.test == DetectionParams()
     for found in (recipe.wise_labels(session, 0), recipe.wise(session, 0), recipe.countseg(session, 0)):
         assert any((found / "instances").iterdir())
+
+
+# ---------------------------------------------------------------- parameters
+
+
+PROFILES = ["toy", "demo", "voc_animals", "gpu", "paper"]
+
+
+def of_profile(paper: str, profile: str):
+    return load(params_model(paper), places.params_file(profile, paper))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_has_valid_parameters(profile):
+    found = of_profile("community_learning", profile)
+    assert found.profile == profile and found.img.threshold == 0.4 and found.img.cams == 3 and found.seg.on
+    assert found.img.sigma == found.img.size / 4 and found.detector.refinements == 3 and found.test.nms == 0.3
+    assert found.detector.regressor == "agnostic" and found.detector.pair_overlap == 0.6
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("group", ["data", "prm", "mask_rcnn"])
+def test_what_irn_computes_as_well_is_computed_once(profile, group):
+    one, other = (getattr(of_profile(paper, profile), group) for paper in ("irn", "community_learning"))
+    assert one == other
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_all_start_from_one_classifier_or_from_imagenet(profile):
+    ours, irn = of_profile("community_learning", profile), of_profile("irn", profile)
+    if ours.detector.weights is None:
+        assert ours.classifier == irn.classifier and ours.detector.backbone == ours.classifier.backbone
+    assert ours.countseg.prm == ours.prm
+
+
+def test_the_papers_settings():
+    found = of_profile("community_learning", "paper")
+    how = found.training.optimisation
+    assert found.training.prefix is None and found.training.short_sides == (480, 576, 688, 864, 1000)
+    assert (how.steps, how.batch_size, how.lr, how.weight_decay) == (120_000, 2, 1e-3, 5e-4)
+    assert [round(how.lr_at(step / 120_000), 6) for step in (0, 89_999, 90_000)] == [1, 1, 0.1]
+    assert (found.detector.pool, found.img.size, found.img.sigma) == (7, 28, 7.0)
