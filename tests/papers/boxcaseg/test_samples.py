@@ -22,7 +22,7 @@ from weakseg.papers.boxcaseg.samples import (
 )
 from weakseg.study.samples import batches, order_of
 
-SMALL = SampleParams(side=32, salient_side=36, test_side=36)
+SMALL = SampleParams(side=32, salient_side=36, test_side=64)
 
 
 def parts(drawn, how=SMALL):
