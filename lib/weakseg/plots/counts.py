@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from weakseg.plots.canvas import colour
 from weakseg.plots.panels import finished
 from weakseg.plots.style import style
 
@@ -36,6 +38,17 @@ def confusion(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) ->
         _draw(one, table_of(predicted, true))
         right = 100 * float(np.mean(np.asarray(predicted) == np.asarray(true)))
         one.set_title(f"{name}: {right:.0f} % right", fontsize=8)
+    return finished(figure, title)
+
+
+@style()
+def curves(frame: pd.DataFrame, x: str, names: Sequence[str], title: str) -> Figure:
+    """Counts in the columns `names` over column `x`, in one panel."""
+    figure, axes = plt.subplots(figsize=(4.2, 2.4))
+    for number, name in enumerate(names):
+        axes.plot(frame[x], frame[name], "os^D"[number % 4] + "-", color=colour(number), ms=3, label=f"{name} count")
+    axes.set(xlabel=x, ylabel="count", ylim=(0, None))
+    axes.legend(fontsize=7)
     return finished(figure, title)
 
 

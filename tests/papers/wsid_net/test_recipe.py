@@ -9,10 +9,15 @@ import pytest
 from weakseg.data.salient_instances import open_salient
 from weakseg.metrics import class_agnostic, resample
 from weakseg.nets.saliency import read_saliency
+from weakseg.papers.irn import recipe as irn_recipe
 from weakseg.papers.wsid_net import recipe
 from weakseg.papers.wsid_net.branches import CountedPictures
+from weakseg.papers.wsid_net.params import PAPER_CRF
 from weakseg.papers.wsid_net.saliency import pseudo_mask
+from weakseg.study import places
 from weakseg.study.artifacts import load_instances, load_labels, load_maps
+from weakseg.study.params import load
+from weakseg.study.session import Session, params_model
 
 
 def opened(s, split):
@@ -105,3 +110,46 @@ def test_boxes_can_take_the_place_of_counts(toy):
     names = {path.stem for path in (made / "instances").glob("*.npz")}
     assert names == set(opened(s, "test").names) and len(names) == 3
     assert 0 <= resample.value(resample.load(recipe.evidence(s, made) / "evidence.npz"), "AP50") <= 100
+
+
+# ---------------------------------------------------------------- profiles
+
+PROFILES = ["toy", "demo", "voc_animals", "gpu", "paper"]
+
+
+def of_profile(paper, profile):
+    return load(params_model(paper), places.params_file(profile, paper))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_has_valid_parameters(profile):
+    found = of_profile("wsid_net", profile)
+    assert found.profile == profile and found.wsid.attention and found.wsid.enhancement
+    assert found.source == ("voc" if profile == "voc_animals" else "ilso")
+    count = found.wsid.count
+    assert count.weight == getattr(found.count_weights, count.surrogate)  # one weight a surrogate, in both places
+    assert (count.weak, found.baselines.irn.weak) == (found.instances.weak,) * 2
+
+
+def test_paper_profile_is_the_papers():
+    found = of_profile("wsid_net", "paper")
+    for how in (found.wsid.training, found.saliency.training):
+        assert (how.method, how.batch_size, how.epochs, how.lr, how.schedule) == ("sgd", 6, 5, 0.01, "poly")
+    assert (found.wsid.backbone, found.wsid.crop) == ("resnet50", 512)
+    assert found.pseudo.crf == found.relation.crf == PAPER_CRF.model_copy(update={"iterations": 10})
+
+
+@pytest.mark.parametrize("profile", ["toy", "demo", "voc_animals", "gpu"])
+def test_what_irn_computes_as_well_is_computed_once(profile):
+    ours, irn = (of_profile(paper, profile) for paper in ("wsid_net", "irn"))
+    for group in ("data", "classifier", "cam", "relation"):
+        assert getattr(ours, group) == getattr(irn, group)
+    assert ours.baselines.deepmask.sdi == irn.sdi
+
+
+def test_stages_of_both_papers_are_the_very_same(toy):
+    groups = {group: getattr(toy.params, group) for group in ("data", "classifier", "cam", "relation")}
+    irn = Session("irn", of_profile("irn", "toy").model_copy(update=groups), toy.store, toy.folder)
+    for stage in ("pictures", "classifier", "cams", "relation_labels"):
+        seed = () if stage == "pictures" else (0,)
+        assert getattr(irn_recipe, stage)(irn, *seed).key == getattr(recipe, stage)(toy, *seed).key

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from weakseg.data.salient_instances import open_salient
+from weakseg.metrics.overlap import mask_iou
 from weakseg.nets.saliency import read_saliency
 from weakseg.ops.counts import salient_instances
 from weakseg.ops.displacement import end_points
@@ -50,6 +51,21 @@ def look(s: Session, seed: int, name: str, split: str = "test", shown: Artifact 
     index = opened.names.index(name)
     found = saliency, boundary, displacement, centroids, masks, scores
     return Look(opened.image(index), opened.masks(index), *found)
+
+
+def quality(s: Session, predictions: Artifact, split: str = "test", several: bool = False) -> dict[str, float]:
+    """name -> mean over the true instances of the best IoU with an instance that scores above 0, in percent.
+
+    several: only pictures with two instances or more. Pictures without an instance are left out.
+    """
+    opened = open_salient(recipe.pictures(s), s.params.data, s.params.source, split)
+    found = {}
+    for index, name in enumerate(opened.names):
+        truth = opened.masks(index)
+        if len(truth) > int(several):
+            masks, _, scores = load_instances(predictions / "instances", name)
+            found[name] = 100 * float(mask_iou(masks[scores > 0], truth).max(axis=0, initial=0.0).mean())
+    return found
 
 
 def worst_saliency(s: Session, seed: int, split: str = "test") -> str:
