@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from weakseg.metrics import instance_ap, resample, semantic, tags
+from weakseg.metrics import class_agnostic, instance_ap, resample, semantic, tags
 from weakseg.metrics.instance_ap import InstanceEvidence
 
 
@@ -90,3 +90,16 @@ def test_refusals(tmp_path):
     with pytest.raises(ValueError, match="holds evidence of kind 'instances', wanted 'tags'"):
         tags.TagEvidence.load(tmp_path / "left.npz")
     assert instance_ap.mean_ap(resample.load(tmp_path / "left.npz"), 0.5) == resample.value(left, "AP50")
+
+
+def test_salient_instances_and_counts_are_evidence_as_any_other(tmp_path):
+    names = np.array(["a", "b", "c"])
+    class_agnostic.CountEvidence(np.array([1, 2, 5]), np.array([1, 2, 3]), names).save(tmp_path / "counts.npz")
+    counted = resample.load(tmp_path / "counts.npz")
+    assert resample.value(counted, "counts") == pytest.approx(200 / 3)
+    ap = np.array([[0.5, 0.0], [1.0, 0.5], [np.nan, np.nan]])
+    class_agnostic.PictureEvidence(ap, ap, np.array([0.5, 0.7]), names).save(tmp_path / "pictures.npz")
+    own = resample.load(tmp_path / "pictures.npz")
+    assert (resample.value(own, "AP50"), resample.value(own, "AP70")) == (75, 25)
+    drawn = resample.resampled([counted, counted], ["counts", "counts"], 20)
+    assert drawn.shape == (20, 2) and (drawn[:, 0] == drawn[:, 1]).all() and 0 <= drawn.min() and drawn.max() <= 100

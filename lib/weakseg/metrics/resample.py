@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weakseg.metrics import abo, boxes, instance_ap, seed_points, seeds, semantic, tags
+from weakseg.metrics import abo, boxes, class_agnostic, instance_ap, seed_points, seeds, semantic, tags
 from weakseg.metrics.evidence import Evidence
 
 _KINDS: dict[str, type[Evidence]] = {
@@ -22,6 +22,8 @@ _KINDS: dict[str, type[Evidence]] = {
         boxes.CorLocEvidence,
         abo.OverlapEvidence,
         seeds.SeedEvidence,
+        class_agnostic.PictureEvidence,
+        class_agnostic.CountEvidence,
     )
 }
 _COLUMNS: dict[tuple[str, str], Callable] = {
@@ -37,8 +39,13 @@ _COLUMNS: dict[tuple[str, str], Callable] = {
     ("seeds", "FgR"): partial(seed_points.label_value, "foreground_recall"),
     ("seeds", "BgP"): partial(seed_points.label_value, "background_precision"),
     ("seeds", "BgR"): partial(seed_points.label_value, "background_recall"),
+    ("counts", "counts"): class_agnostic.right_counts,
 }
-_RANKED: dict[str, Callable] = {"instances": instance_ap.mean_ap, "boxes": boxes.mean_ap}
+_RANKED: dict[str, Callable] = {
+    "instances": instance_ap.mean_ap,
+    "boxes": boxes.mean_ap,
+    "picture_instances": class_agnostic.mean_picture_ap,
+}
 _STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "difference": lambda left, right: left - right,
     "ratio": lambda left, right: np.divide(left, right, out=np.full(left.shape, np.nan), where=right != 0),
@@ -64,7 +71,8 @@ def value(evidence: Evidence, column: str, weights: np.ndarray | None = None) ->
 
     Args:
         column: "AP50", "AP70", ... (instances, boxes), "mIoU" (semantic), "mAP" (tags), "CorLoc", "ABO", "mIoU*"
-            (overlaps), "mP", "FgP20", "BgP80" (seeds over a sweep), "FgP", "FgR", "BgP", "BgR" (seeds as label maps).
+            (overlaps), "mP", "FgP20", "BgP80" (seeds over a sweep), "FgP", "FgR", "BgP", "BgR" (seeds as label maps),
+            "counts" (counts), "AP50", "AP70" also as means over pictures (picture_instances).
         weights: (N,) how often each picture counts, or (B, N) for B values at once.
 
     Raises:
