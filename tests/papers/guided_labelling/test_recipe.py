@@ -146,7 +146,7 @@ def test_mistakes_end_in_one_line(drawn):
         params(data, wssl={"net": {**NET, "backbone": "small"}})
 
 
-PROFILES = ["toy", "paper"]
+PROFILES = ["toy", "demo", "voc_animals", "gpu", "paper"]
 
 
 def of_profile(paper: str, profile: str):
@@ -160,7 +160,8 @@ def test_every_profile_has_valid_parameters(profile):
     assert (found.start == "tags") == (found.segmenter.weights is None)
 
 
-@pytest.mark.parametrize("group", ["data", "classifier"])
-def test_what_irn_computes_as_well_is_computed_once(group):
-    one, other = (getattr(of_profile(paper, "toy"), group) for paper in ("irn", "guided_labelling"))
+@pytest.mark.parametrize("profile", ["demo", "voc_animals", "gpu"])
+@pytest.mark.parametrize("group", ["data", "classifier", "sec"])
+def test_what_irn_computes_as_well_is_computed_once(profile, group):
+    one, other = (getattr(of_profile(paper, profile), group) for paper in ("irn", "guided_labelling"))
     assert one == other
