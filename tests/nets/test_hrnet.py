@@ -48,7 +48,7 @@ def test_weights_come_from_a_file_with_or_without_a_classifier(tmp_path):
 
 
 def test_impossible_nets_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="'large' is unknown; one of tiny, small, hrnet_w48"):
+    with pytest.raises(ValueError, match="'large' is unknown; one of tiny, small, mobilenet_v2, hrnet_w48"):
         build_hrnet("large")
     with pytest.raises(ValueError, match="the net tiny is trained from scratch; set weights to null"):
         build_hrnet("tiny", tmp_path / "net.safetensors")
@@ -58,3 +58,17 @@ def test_every_weight_learns():
     net = build_hrnet("tiny")
     net(torch.rand(2, 3, 64, 64)).square().mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_mobilenet_stands_in_with_four_maps(tmp_path):
+    """Maps of strides 4 to 32 on one of stride 4, from a file of the whole classifier, its norms as they are."""
+    import torchvision
+
+    donor = torchvision.models.mobilenet_v2(weights=None)
+    save_file(donor.state_dict(), tmp_path / "net.safetensors")
+    net = build_hrnet("mobilenet_v2", tmp_path / "net.safetensors").train()
+    found = net(torch.rand(2, 3, 64, 96))
+    assert net.channels == 472 and found.shape == (2, 472, 16, 24)
+    stem = net.branches.backbone.stages[0][0][0].weight
+    assert stem.equal(donor.features[0][0].weight)
+    assert not any(m.training for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))

@@ -1,11 +1,13 @@
 """HRNetV2 (Wang et al., TPAMI 2020): parallel branches of four resolutions, laid upon each other at stride 4.
 
 `hrnet_w48` is timm's, with ImageNet weights where they are given; `small` and `tiny` are nets of the same make, from
-the same timm classes, trained from scratch on drawn pictures.
+the same timm classes, trained from scratch on drawn pictures. `mobilenet_v2` is no HRNet: its maps of four resolutions
+stand in for branches where photographs and ImageNet weights are at hand but no GPU.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import timm
 import torch
@@ -13,9 +15,9 @@ import torch.nn.functional as F
 from timm.models.hrnet import HighResolutionNetFeatures
 from torch import Tensor, nn
 
-from weakseg.nets.backbones import read_weights
+from weakseg.nets.backbones import Backbone, build, read_weights
 
-Name = Literal["tiny", "small", "hrnet_w48"]
+Name = Literal["tiny", "small", "mobilenet_v2", "hrnet_w48"]
 STRIDE = 4
 # Width of the finest branch and blocks of a branch; multiples of 8 for the reason given in nets.backbones.WIDTHS.
 SMALL: dict[str, tuple[int, int]] = {"tiny": (8, 1), "small": (16, 1)}
@@ -25,10 +27,10 @@ LONG_MEMORY = 0.01  # momentum of batch norm in the released code; the short tra
 class HighResolutionNet(nn.Module):
     """Branches resized to the finest and concatenated. `channels`: of the result (720 for hrnet_w48)."""
 
-    def __init__(self, branches: nn.Module):
+    def __init__(self, branches: nn.Module, channels: Sequence[int]):
         super().__init__()
         self.branches = branches
-        self.channels = sum(branches.feature_info.channels())
+        self.channels = sum(channels)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Normalised pictures (B, 3, H, W) -> (B, channels, H / 4, W / 4)."""
@@ -38,11 +40,32 @@ class HighResolutionNet(nn.Module):
         return torch.cat([maps[0], *coarse], 1)  # (B, channels, h, w)
 
 
+class MobileBranches(nn.Module):
+    """The maps of MobileNetV2 at strides 4, 8, 16 and 32, without its last 1x1 convolution."""
+
+    channels = (24, 32, 96, 320)
+
+    def __init__(self, backbone: Backbone):
+        super().__init__()
+        backbone.stages[-1] = backbone.stages[-1][:-1]
+        self.backbone = backbone
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """Normalised pictures (B, 3, H, W) -> four maps (B, channels[k], H / 4 / 2^k, W / 4 / 2^k)."""
+        maps = [self.backbone.stages[0](pictures)]
+        for stage in self.backbone.stages[1:]:
+            maps.append(stage(maps[-1]))
+        return maps[1:]
+
+
 def build_hrnet(name: Name, weights: Path | None = None) -> HighResolutionNet:
     """A net by name. weights: a safetensors or torch file of the net as timm names its layers; None: random.
 
     Raises ValueError for an unknown name, weights for a net from scratch, and a file of another net.
     """
+    if name == "mobilenet_v2":
+        backbone = build(name, weights=None if weights is None else str(weights), output_stride=32)
+        return HighResolutionNet(MobileBranches(backbone), MobileBranches.channels)
     if name == "hrnet_w48":
         branches = timm.create_model(name, features_only=True, feature_location="", out_indices=(1, 2, 3, 4))
         for norm in (module for module in branches.modules() if isinstance(module, nn.BatchNorm2d)):
@@ -50,12 +73,12 @@ def build_hrnet(name: Name, weights: Path | None = None) -> HighResolutionNet:
     elif name in SMALL:
         branches = HighResolutionNetFeatures(_small(*SMALL[name]), feature_location="", out_indices=(1, 2, 3, 4))
     else:
-        raise ValueError(f"backbone: {name!r} is unknown; one of {', '.join([*SMALL, 'hrnet_w48'])}")
+        raise ValueError(f"backbone: {name!r} is unknown; one of {', '.join(get_args(Name))}")
     if weights is not None:
         if name in SMALL:
             raise ValueError(f"weights: the net {name} is trained from scratch; set weights to null")
         _load(branches, weights)
-    return HighResolutionNet(branches)
+    return HighResolutionNet(branches, branches.feature_info.channels())
 
 
 def _load(branches: nn.Module, file: Path) -> None:

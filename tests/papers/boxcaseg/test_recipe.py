@@ -11,9 +11,11 @@ from weakseg.nets.final import boxes_of
 from weakseg.nets.mask_rcnn import train_mask_rcnn
 from weakseg.papers.boxcaseg import detector, recipe
 from weakseg.papers.boxcaseg.params import BoxCasegParams
+from weakseg.papers.boxcaseg.samples import SamplingParams
+from weakseg.study import places
 from weakseg.study.artifacts import load_instances, save_instances, save_maps
-from weakseg.study.params import validate
-from weakseg.study.session import Session
+from weakseg.study.params import load, validate
+from weakseg.study.session import Session, params_model
 from weakseg.study.stages import Artifact
 
 NET = {
@@ -165,6 +167,50 @@ def test_mistakes_end_in_one_line(drawn):
     _, _, data = drawn
     with pytest.raises(ValueError, match="^params: segmenter.loss.alfa: unknown key; did you mean 'alpha'"):
         params(data, segmenter={**TINY["segmenter"], "loss": {"alfa": 0.3}})
+
+
+def test_a_run_without_a_second_set_says_so(drawn, session):
+    _, _, data = drawn
+    alone = Session("boxcaseg", params(data, crowd=None), session.store, session.folder)
+    with pytest.raises(ValueError, match="crowd: this run has no second set"):
+        recipe.crowd(alone)
+
+
+def test_alpha_of_the_training_is_read_once(session):
+    assert recipe.proxies(session, 0, "val", alpha=0.7).key == recipe.proxies(session, 0, "val").key
+    assert recipe.proxies(session, 0, "val", alpha=0.3).key != recipe.proxies(session, 0, "val").key
+
+
+def test_what_the_method_was_given(session):
+    assert sum(len(found.labels) for found in recipe.boxes_of(session)) > 12
+    assert len(recipe.salient_of(session, 0)) == 6
+    assert len(recipe.salient_of(recipe.variant(session, n_salient=2), 0)) == 2
+    assert recipe.judged(session) == "val"
+
+
+PROFILES = ["toy", "demo", "voc_animals", "gpu", "paper"]
+
+
+def of_profile(paper: str, profile: str):
+    return load(params_model(paper), places.params_file(profile, paper))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_has_valid_parameters(profile):
+    found = of_profile("boxcaseg", profile)
+    assert found.profile == profile and found.segmenter.loss.alpha == 0.7 and not found.segmenter.samples.faithful
+    assert list(found.sweep.salient) == sorted(found.sweep.salient) and found.sweep.alphas[0] == 0
+    if found.crowd is not None:
+        batch = found.segmenter.training.batch_size
+        shares = [SamplingParams(ratio=ratio).shares(batch) for ratio in found.sweep.ratios]
+        assert [16 * crops / batch for crops, _ in shares] == [8, 9, 10, 11, 12, 13, 14]
+
+
+@pytest.mark.parametrize("profile", ["demo", "voc_animals", "gpu"])
+@pytest.mark.parametrize("group", ["data", "classifier", "sdi"])
+def test_what_irn_computes_as_well_is_computed_once(profile, group):
+    one, other = (getattr(of_profile(paper, profile), group) for paper in ("irn", "boxcaseg"))
+    assert one == other
 
 
 def test_weights_that_are_not_there_are_named(session, monkeypatch):

@@ -56,6 +56,6 @@ def surface(box: Corners, size: tuple[int, int], scales: np.ndarray) -> np.ndarr
 
 
 def three_objects() -> tuple[np.ndarray, np.ndarray]:
-    """Masks bool (3, 12, 12) and boxes (3, 4): a large one, a small one within it, and one that touches both."""
-    boxes = np.array([[0, 0, 10, 10], [3, 3, 7, 7], [6, 5, 12, 12]])
+    """Masks bool (3, 12, 12) and boxes (3, 4): a large one, a small one within it, one that takes its right side."""
+    boxes = np.array([[0, 0, 10, 10], [3, 3, 7, 7], [6, 0, 12, 12]])
     return np.array([filled(tuple(box), (12, 12)) for box in boxes]), boxes
