@@ -1,11 +1,10 @@
-"""Numbers against numbers, and a vector as a panel."""
+"""Numbers against numbers."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from weakseg.plots import counts, strips
+from weakseg.plots import counts
 
 
 def test_larger_numbers_share_the_last_row_and_column():
@@ -28,10 +27,3 @@ def test_curves_are_named():
         pd.DataFrame({"gap": [0, 1], "hard": [1, 2], "soft": [1.0, 1.4]}), "gap", ["hard", "soft"], "t"
     )
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["hard count", "soft count"]
-
-
-def test_a_strip_has_a_bar_for_each_channel():
-    figure, axes = plt.subplots()
-    strips.strip(np.array([0.2, 0.9, 0.0]), 1.0)(axes)
-    assert [patch.get_height() for patch in axes.patches] == [0.2, 0.9, 0.0] and axes.get_ylim() == (0, 1)
-    plt.close(figure)

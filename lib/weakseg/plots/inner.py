@@ -1,12 +1,12 @@
-"""A vector as a panel: one bar for each channel."""
+"""What lies inside a network, as panels: a vector of channels, and maps that still look like their picture."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from weakseg.plots.canvas import colour
-from weakseg.plots.panels import Panel, bare
+from weakseg.plots.canvas import colour, pictures_shown
+from weakseg.plots.panels import Panel, bare, heat, picture
 
 
 def strip(values: np.ndarray, high: float | None = None) -> Panel:
@@ -21,3 +21,10 @@ def strip(values: np.ndarray, high: float | None = None) -> Panel:
         axes.spines["left"].set_visible(True)
 
     return draw
+
+
+def early(values: np.ndarray, image: np.ndarray) -> Panel:
+    """A map (h, w) in [0, 1] of a network's first layers, which shows the picture (H, W, 3) nearly as it is: hidden, as
+    the picture itself, where pictures are hidden.
+    """
+    return heat(values) if pictures_shown() else picture(image)
