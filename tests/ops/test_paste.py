@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from weakseg.ops.paste import pasted, whole_corners
+from weakseg.ops.paste import pasted, spread, whole_corners
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,10 @@ def test_the_map_fills_its_box():
     assert np.array_equal(masks[0], right)
     assert not masks[1].any()  # the threshold itself does not count
     assert pasted(values[:0], np.zeros((0, 4)), (8, 12), 0.5).shape == (0, 8, 12)
+
+
+def test_spread_maps_keep_their_values_and_the_highest_wins():
+    values = np.stack([np.full((3, 3), 0.4), np.full((3, 3), 0.9)])
+    heat = spread(values, np.array([[2, 1, 10, 5], [0, 0, 4, 3]]), (8, 12))
+    assert heat.shape == (8, 12) and heat[6].max() == 0
+    assert np.allclose(heat[:3, :4], 0.9) and np.allclose(heat[1:5, 4:10], 0.4)

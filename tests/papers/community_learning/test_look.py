@@ -3,6 +3,7 @@
 import time
 from functools import partial
 
+import numpy as np
 import torch
 
 from weakseg.nets.roi_detector import DetectorParams
@@ -12,7 +13,7 @@ from weakseg.papers.community_learning.img import ImgParams
 from weakseg.papers.community_learning.infer import mask_maps
 from weakseg.papers.community_learning.losses import LossWeights, SelectionParams, community_losses
 from weakseg.papers.community_learning.model import SegParams, build_community
-from weakseg.papers.community_learning.timing import PARTS, step_times
+from weakseg.papers.community_learning.timing import PARTS, step_times, with_proposals
 
 DETECTOR = DetectorParams(backbone="tiny", weights=None, cut_after=0, output_stride=8, pool=4, refinements=2)
 BOXES = torch.tensor([[0.0, 0, 30, 30], [2, 2, 30, 30], [40, 40, 60, 60]])
@@ -41,6 +42,31 @@ def test_masks_are_those_of_inference():
     assert torch.allclose(found.attention, m, atol=1e-6) and torch.allclose(found.segmentation, s, atol=1e-6)
     assert torch.allclose(torch.stack(found.cams).mean(0), found.attention, atol=1e-6) and len(found.cams) == 3
     assert torch.allclose(found.ensemble, (m + s) / 2, atol=1e-6)
+
+
+def test_every_part_is_listed_with_what_leaves_it():
+    model, (picture, boxes) = net(), look.placed(np.zeros((64, 64, 3), np.uint8), BOXES.numpy())
+    parts = look.parts_of(model, picture, boxes)
+    assert (
+        parts.loc["shared s1", "output"] == "16 x 32 x 32"
+        and parts.loc["last stage, on RoIs", "output"] == "32 x 4 x 4"
+    )
+    assert parts.loc["IMG, CAM 3", "output"] == "4 x 6 x 6" and parts.loc["IS, output", "output"] == "3 x 6 x 6"
+    assert parts.loc["refinement 2", "weights"] == f"{32 * 4 + 4}" and set(parts["learns"]) == {"yes"}
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_features_are_lengths_with_maximum_one():
+    model, (picture, _) = net(), look.placed(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3), BOXES.numpy())
+    maps = look.feature_maps(model, picture)
+    assert [one.shape for one in maps] == [(32, 32), (16, 16), (8, 8), (8, 8)]
+    assert all(one.min() >= 0 and abs(one.max() - 1) < 1e-5 for one in maps)
+
+
+def test_a_sample_gets_as_many_proposals_as_asked():
+    sample = {"name": "a", "boxes": BOXES}
+    assert with_proposals(sample, 2)["boxes"].equal(BOXES[:2])
+    assert with_proposals(sample, 7)["boxes"].equal(BOXES[[0, 1, 2, 0, 1, 2, 0]]) and sample["boxes"] is BOXES
 
 
 def test_parts_of_a_step_add_up():
