@@ -66,11 +66,11 @@ def features(net: BoxCaseg, colours: np.ndarray, how: SegmenterParams) -> np.nda
 
 @torch.inference_mode()
 def kernels(net: BoxCaseg) -> dict[str, np.ndarray]:
-    """First kernel of each head, absolute, largest 1: float (C, C), one output filter a row."""
+    """First kernel of each head, absolute, in [0, 1] up to the 99th percentile: (C, C), one filter a row."""
     found = {"weak": net.weak.mix.weight, "salient": net.salient.mix.weight}
     found["transferred"] = net.transferred.mix(net.weak.mix)[0]
     maps = {name: kernel[:, :, 0, 0].abs().cpu().numpy() for name, kernel in found.items()}
-    return {name: values / max(values.max(), 1e-12) for name, values in maps.items()}
+    return {name: (values / max(np.quantile(values, 0.99), 1e-12)).clip(max=1) for name, values in maps.items()}
 
 
 def laid_out(image: np.ndarray, corners: np.ndarray, maps: list[np.ndarray]) -> np.ndarray:
