@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -166,6 +167,23 @@ def test_a_run_with_other_seeds_than_the_files_may_be_published(fake):
     assert publish.obstacles("toy", ["fake"]) == []
 
 
+def test_a_paper_that_is_not_published_anew_keeps_its_results_and_verdicts(fake, capsys):
+    """Its evidence is gone, as on another machine: what is shown of it comes from the published files."""
+    finished(fake)
+    publish.main(["--profile", "toy"])
+    target = places.published("toy")
+    tables, ledger = (target / "fake/tables/main.csv").read_bytes(), (target / "claims.csv").read_text()
+    made = json.loads((target / "manifest.json").read_text())
+    shutil.rmtree(fake.home)
+    publish.publish("toy", [])
+    assert (target / "fake/tables/main.csv").read_bytes() == tables and (target / "claims.csv").read_text() == ledger
+    assert json.loads((target / "manifest.json").read_text()) == made
+    page = html_of(target)
+    check_page(target)
+    for said in ("</span> held", BOXES["boxes"], "1 min 5 s", "a processor, 2 cores", "fake/figures/fig1.png"):
+        assert said in page, said
+
+
 @pytest.mark.parametrize("harm", ["failed", "never", "stale", "changed"])
 def test_what_is_not_sound_is_not_published_and_the_old_stays(fake, capsys, harm):
     finished(fake)
@@ -192,5 +210,5 @@ def test_too_large_a_result_is_not_published(fake, capsys, monkeypatch):
     finished(fake)
     monkeypatch.setattr(publish, "LIMIT_MB", 0.001)
     assert publish.main(["--profile", "toy"]) == 1
-    assert "the limit is 0.001; the largest file is " in capsys.readouterr().err
+    assert "the limit is 0.001 a paper; the largest file is " in capsys.readouterr().err
     assert not places.published("toy").exists()

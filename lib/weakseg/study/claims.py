@@ -219,6 +219,13 @@ def _why(folder: Path, claim: Claim, cell: Cell) -> str:
     return long.loc[(cell.row, cell.column), "reason"] or "no per-picture evidence was kept for it"
 
 
+def why_not_run(folder: Path, claim: Claim) -> str:
+    """Why a claim about the tables in `folder` has no verdict: the reason of its first cell that holds no number."""
+    long = read_long(folder / f"{claim.table}.csv").set_index(["row", "column"])["ours"]
+    empty = [cell for cell in claim.cells() if pd.isna(long.get((cell.row, cell.column)))]
+    return f"{empty[0].row}: {_why(folder, claim, empty[0])}" if empty else "its cells have no evidence in common"
+
+
 def verdicts(profile: str, papers: Iterable[str]) -> list[Verdict]:
     """Verdicts on all claims of the given papers, from outputs/<profile>."""
     home = places.outputs() / profile

@@ -1,5 +1,7 @@
-"""The machine a run happens on: device, cores, process pool, progress. Nothing here may change a key, nor a result beyond
-its rounding."""
+"""The machine a run happens on: device, cores, process pool, progress.
+
+Nothing here may change a key, nor a result beyond its rounding.
+"""
 
 import contextlib
 import functools

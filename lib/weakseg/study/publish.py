@@ -1,8 +1,9 @@
 """Publishing: the results of a finished run become our committed ones, in outputs/published/<profile>.
 
-    python -m weakseg.study.publish --profile demo
+    python -m weakseg.study.publish --profile demo [--papers irn]
 
-Tables, figures, executed notebooks, claims, manifest and report are taken; weights and other artifacts never are.
+Papers that are not published anew keep what is published of them. Tables, figures, executed notebooks, claims, manifest
+and report are taken; weights and other artifacts never are.
 """
 
 import argparse
@@ -12,10 +13,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from weakseg.study import places, report
-from weakseg.study.manifest import Notebook, notebooks
+from weakseg.study import kept, places, report
+from weakseg.study.manifest import Notebook, manifest, notebooks
 
-LIMIT_MB = 40
+LIMIT_MB = 20  # a paper and profile
 KINDS = {
     "tables": (".csv", ".json", ".html", ".tex"),
     "figures": (".png", ".pdf", ".json"),
@@ -48,9 +49,9 @@ def files_of(profile: str, paper: str) -> Iterator[Path]:
 
 
 def publish(profile: str, papers: Sequence[str]) -> Path:
-    """Replace the published results of `profile` by those of outputs/<profile>; returns their folder.
+    """Replace what is published of these papers at `profile` by outputs/<profile>, keep the others; returns the folder.
 
-    Raises ValueError in one line when a notebook failed, is missing or stale, or the whole would exceed 40 MB; then
+    Raises ValueError in one line when a notebook failed, is missing or stale, or a paper would exceed its share; then
     what was published before stays as it was.
     """
     if found := obstacles(profile, papers):
@@ -63,34 +64,46 @@ def publish(profile: str, papers: Sequence[str]) -> Path:
         goal = partial / path.relative_to(home)
         goal.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, goal)
-    report.write(profile, papers, partial, compared=False)
+    for paper in kept.papers(profile, papers):
+        shutil.copytree(target / paper, partial / paper)
+    _report(profile, papers, partial)
     _check_size(partial)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(partial, target)
     return target
 
 
+def _report(profile: str, papers: Sequence[str], folder: Path) -> None:
+    """The report on what is published anew and on what stays."""
+    others = kept.papers(profile, papers)
+    found = [report.paper_of(profile, paper) for paper in papers] + [kept.paper(profile, paper) for paper in others]
+    made, old = manifest(profile, papers), kept.manifest(profile, others)
+    known = {stage["key"] for stage in made["stages"]}
+    stages = made["stages"] + [stage for stage in old["stages"] if stage["key"] not in known]
+    made = {"profile": profile, "outputs": old["outputs"] + made["outputs"], "stages": stages}
+    report.write_files(profile, sorted(found, key=lambda paper: paper.id), made, None, folder)
+
+
 def _check_size(folder: Path) -> None:
-    """ValueError naming the largest file when this profile and the other published ones together exceed the limit."""
-    others = [
-        f for p in folder.parent.glob("[!.]*") if p.name != folder.name[1 : -len(".partial")] for f in p.rglob("*")
-    ]
-    mine = [path for path in folder.rglob("*") if path.is_file()]
-    megabytes = sum(path.stat().st_size for path in [*mine, *others]) / 1e6
-    if megabytes > LIMIT_MB:
-        largest = max(mine, key=lambda path: path.stat().st_size)
-        size = largest.stat().st_size / 1e6
-        shutil.rmtree(folder)
-        words = f"the limit is {LIMIT_MB}; the largest file is {largest.name}, {size:.1f} MB"
-        raise ValueError(f"cannot publish: {megabytes:.0f} MB, {words}")
+    """ValueError naming the largest file when one paper exceeds its share of this profile."""
+    for paper in (path for path in folder.iterdir() if path.is_dir()):
+        mine = [path for path in paper.rglob("*") if path.is_file()]
+        megabytes = sum(path.stat().st_size for path in mine) / 1e6
+        if megabytes > LIMIT_MB:
+            largest = max(mine, key=lambda path: path.stat().st_size)
+            size = largest.stat().st_size / 1e6
+            shutil.rmtree(folder)
+            words = f"the limit is {LIMIT_MB} a paper; the largest file is {largest.name}, {size:.1f} MB"
+            raise ValueError(f"cannot publish: {paper.name} takes {megabytes:.0f} MB, {words}")
 
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m weakseg.study.publish", description="Publish a finished run.")
     parser.add_argument("--profile", default="demo", help="as in outputs/<profile> (default: demo)")
+    parser.add_argument("--papers", nargs="*", help="paper ids (default: all that have results)")
     given = parser.parse_args(words)
     try:
-        papers = places.papers(given.profile)
+        papers = given.papers or places.papers(given.profile)
         target = publish(given.profile, papers)
     except (ValueError, FileNotFoundError) as error:
         print(f"weakseg: {error}", file=sys.stderr)

@@ -64,17 +64,23 @@ class Paper:
 
 def paper_of(profile: str, paper: str) -> Paper:
     """Gather one paper's results from outputs/<profile>/<paper>."""
-    folder, spec = places.outputs() / profile / paper, reported(paper)
+    home = places.outputs() / profile
+    return gather(home, profile, paper, notebooks(profile, paper), claims.verdicts(profile, [paper]))
+
+
+def gather(home: Path, profile: str, paper: str, ran: list[Notebook], verdicts: list[Verdict]) -> Paper:
+    """One paper's results from <home>/<paper>, with what is known of its notebooks and claims."""
+    folder, spec = home / paper, reported(paper)
     tables = [_table(folder, paper, name) for name in spec.tables if (folder / "tables" / f"{name}.csv").is_file()]
     return Paper(
         id=paper,
         title=spec.title,
         official_code=spec.official_code,
-        notebooks=notebooks(profile, paper),
+        notebooks=ran,
         tables=tables,
         figures=[_figure(folder, paper, i, fact["title"]) for i, fact in _described(folder / "figures").items()],
         notes={name: fact["value"] for name, fact in _described(folder / "notes").items()},
-        verdicts=claims.verdicts(profile, [paper]),
+        verdicts=verdicts,
         expectations=head(places.params_file(profile, paper)),
     )
 
@@ -192,11 +198,18 @@ def write(profile: str, papers: Sequence[str], home: Path, compared: bool = True
         raise FileNotFoundError(f"{places.outputs() / profile}: no results to report; run the study first")
     found, made = [paper_of(profile, paper) for paper in papers], manifest(profile, papers)
     cells = agreement.compare(profile, papers) if compared else None
+    write_files(profile, found, made, cells, home)
+    return "" if cells is None else "\n".join(agreement.lines(cells))
+
+
+def write_files(
+    profile: str, found: Sequence[Paper], made: dict[str, Any], cells: pd.DataFrame | None, home: Path
+) -> None:
+    """The three files of the report into `home`; arguments as `page` has them."""
     ledger = claims.as_frame(verdict for paper in found for verdict in paper.verdicts)
     places.write_text(home / "claims.csv", ledger.to_csv(index=False))
     places.write_text(home / "manifest.json", json.dumps(made, indent=1) + "\n")
     places.write_text(home / "index.html", page(profile, found, made, cells))
-    return "" if cells is None else "\n".join(agreement.lines(cells))
 
 
 def main(words: Sequence[str] | None = None) -> int:
