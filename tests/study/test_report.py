@@ -97,6 +97,23 @@ def test_the_ledger_and_the_manifest_are_for_programs(fake):
     assert "stages behind the tables: 4 s" in html_of(fake.home)  # two evaluations of 2 s
 
 
+def test_a_claim_of_likeness_is_shown_with_its_width_both_ways(fake):
+    claims = fake.root / "params/claims/fake.yaml"
+    first = claims.read_text().split("  - id: walk_over_boxes")[0]
+    claims.write_text(first.replace("kind: greater", "kind: differs_by_at_most, margin: 2.0"))
+    finished(fake)
+    report.main(["--profile", "toy"])
+    assert '<td class="n">± 2.0</td>' in html_of(fake.home) and "</span> not held" in html_of(fake.home)
+
+
+def test_the_report_says_what_networks_computed_in(fake):
+    finished(fake)
+    for file in (fake.home / "runs").glob("*/*/record.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "machine": {"computes": "fp32"}}))
+    report.main(["--profile", "toy"])
+    assert "What params call bf16 was computed in fp32." in html_of(fake.home)
+
+
 def test_the_same_results_give_the_same_report(fake):
     finished(fake)
     report.main(["--profile", "toy"])

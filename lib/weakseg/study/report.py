@@ -136,6 +136,7 @@ def page(profile: str, papers: Sequence[Paper], made: dict[str, Any], cells: pd.
         stage_seconds=sum(stage["seconds"] for stage in behind(made)),
         machines=_distinct(run["machine"] for run in runs.values()),
         versions=_distinct(run["versions"] for run in runs.values()),
+        computes=_distinct(s["machine"]["computes"] for s in behind(made) if "computes" in s.get("machine", {})),
         commits=_distinct(run["commit"] for run in runs.values() if run.get("commit")),
         draws=claims.DRAWS,
     )
