@@ -1,5 +1,6 @@
 """Everything that WSID-Net computed for one picture, for lessons and figures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,20 +38,33 @@ class Look:
         return int(self.centroids.max(initial=0))
 
 
+def looker(s: Session, seed: int, split: str = "test", shown: Artifact | None = None) -> Callable[[str], Look]:
+    """name -> Look, for the pictures of a split; artifacts are found once. `shown` replaces the predicted saliency.
+
+    The function that is returned raises ValueError for an unknown name.
+    """
+    opened = open_salient(recipe.pictures(s), s.params.data, s.params.source, split)
+    fields, made = recipe.fields(s, seed, split), recipe.instances(s, seed, split, shown)
+    region = recipe.saliency_maps(s, seed, split) if shown is None else shown
+
+    def look_at(name: str) -> Look:
+        if name not in opened.names:
+            raise ValueError(f"{name}: no picture of {split}; it has {len(opened)}, {', '.join(opened.names[:3])}, ...")
+        stored, saliency, how = load_maps(fields / "fields", name), read_saliency(region, name), s.params.instances
+        boundary, displacement = (stored[key].astype(np.float32) for key in ("boundary", "displacement"))
+        ends = end_points(torch.from_numpy(displacement)[None], how.iterations)[0].numpy()
+        centroids = salient_instances(displacement, ends, saliency >= how.salient, how.weak, how.share)
+        masks, _, scores = load_instances(made / "instances", name)
+        index = opened.names.index(name)
+        found = saliency, boundary, displacement, centroids, masks, scores
+        return Look(opened.image(index), opened.masks(index), *found)
+
+    return look_at
+
+
 def look(s: Session, seed: int, name: str, split: str = "test", shown: Artifact | None = None) -> Look:
     """The picture `name` of a split; `shown` replaces the predicted saliency. ValueError for an unknown name."""
-    opened = open_salient(recipe.pictures(s), s.params.data, s.params.source, split)
-    if name not in opened.names:
-        raise ValueError(f"{name}: no picture of {split}; it has {len(opened)}, {', '.join(opened.names[:3])}, ...")
-    stored, how = load_maps(recipe.fields(s, seed, split) / "fields", name), s.params.instances
-    saliency = read_saliency(recipe.saliency_maps(s, seed, split) if shown is None else shown, name)
-    boundary, displacement = (stored[key].astype(np.float32) for key in ("boundary", "displacement"))
-    ends = end_points(torch.from_numpy(displacement)[None], how.iterations)[0].numpy()
-    centroids = salient_instances(displacement, ends, saliency >= how.salient, how.weak, how.share)
-    masks, _, scores = load_instances(recipe.instances(s, seed, split, shown) / "instances", name)
-    index = opened.names.index(name)
-    found = saliency, boundary, displacement, centroids, masks, scores
-    return Look(opened.image(index), opened.masks(index), *found)
+    return looker(s, seed, split, shown)(name)
 
 
 def quality(s: Session, predictions: Artifact, split: str = "test", several: bool = False) -> dict[str, float]:
