@@ -3,6 +3,8 @@
 # Options by --config: profile=demo  papers="irn"  seeds=0,1,2 ; how to run comes from profiles/default/config.yaml,
 # or from another folder of profiles/ (snakemake --profile profiles/slurm ...).
 #
+# What a cluster's job asks for, minutes and memory, comes from `make plan` where it was called; else from the profile.
+#
 # A rule waits for a file that carries its notebook's key in its name (weakseg.study.plan says what a key covers), so a
 # changed parameter or function makes it run and a changed file time does not. The driver that each rule calls is safe
 # on its own: it checks params first, renames what succeeded, and lets one process compute while others wait.
@@ -11,6 +13,7 @@ import os
 import sys
 
 from weakseg.study import plan, records, status
+from weakseg.study import resources as planned
 
 PROFILE = str(config.get("profile") or "demo")
 SEEDS = str(config["seeds"]) if config.get("seeds") is not None else ""  # 0 is a seed
@@ -59,6 +62,7 @@ for run in RUNS:
             share=threads(),
         resources:
             gpu=int(config.get("gpu", 1)),
+            **planned.of(run),
         shell:
             "{params.python:q} -m weakseg.study.run {params.run:q} --threads {params.share}"
 

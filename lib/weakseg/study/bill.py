@@ -7,12 +7,13 @@ were measured. Nothing is computed, and no pictures or weights need be there.
 import argparse
 import contextlib
 import io
+import os
 import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from weakseg.study import devices, plan, rates, work
+from weakseg.study import devices, plan, rates, resources, work
 from weakseg.study.rates import Guess, Measured, Rates
 from weakseg.study.rehearsal import Asked, Rehearsal, behind, rehearse
 
@@ -174,16 +175,29 @@ def _errors(ran: list[Measured]) -> list[str]:
     return said
 
 
+def hours_of_jobs(found: Bill, cores: int) -> dict[plan.Run, float]:
+    """Hours of each notebook as a job of its own: what is left of its stages, those that notebooks share in each."""
+    hours = {}
+    for one in found.rehearsals:
+        left = [item for item in found.of(list(one.asked)) if not item.done]
+        hours[one.run] = sum(item.gpu + item.cpu / cores for item in left)
+    return hours
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """0, or 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m weakseg.study.bill", description=__doc__)
     parser.add_argument("papers", nargs="*", help="default: every paper that has notebooks")
     parser.add_argument("--profile", default="demo")
     parser.add_argument("--seeds", help="in place of the params file's, as 0,1,2")
+    parser.add_argument("--cores", type=int, default=8, help="of each cluster job, for resources.json (default: 8)")
     parser.add_argument("--gpu", default="cpu", help=f"cpu, or one of {', '.join(devices.CARDS)}")
     given = parser.parse_args(words)
     try:
-        print("\n".join(lines(bill(given.profile, given.papers, given.seeds, given.gpu))))
+        found = bill(given.profile, given.papers, given.seeds, given.gpu)
+        print("\n".join(lines(found)))
+        file = resources.write(given.profile, hours_of_jobs(found, given.cores))
+        print(f"Minutes and memory of each notebook as a cluster's job are in {os.path.relpath(file)}.")
     except (ValueError, FileNotFoundError) as error:
         print(f"weakseg: {error}", file=sys.stderr)
         return 2

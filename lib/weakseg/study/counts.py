@@ -1,6 +1,7 @@
 """How many pictures a split has, and of what size, before there are any: from the params, or as VOC 2012 has them."""
 
 import functools
+import math
 
 from weakseg.data.sets import SPLITS, DataParams
 
@@ -42,4 +43,4 @@ def classes(data: DataParams) -> int:
 
 def pixels(data: DataParams) -> int:
     """Pixels of one picture."""
-    return data.menagerie.size**2 if data.menagerie else 500 * 375
+    return math.prod(data.menagerie.shape) if data.menagerie else 500 * 375

@@ -39,13 +39,10 @@ def card(name: str) -> Card:
 
 
 def measured_share(wanted: Card) -> float | None:
-    """Share of the peak that the bench notebook saw on this card in the training step of the tag classifier."""
+    """Share of the card's peak that the bench notebook saw on it in a training step of the tag classifier."""
     for folder in (places.outputs(), places.root() / "outputs" / "published"):
         for file in sorted(folder.glob("*/bench/steps.json")):
-            steps = json.loads(file.read_text(encoding="utf-8"))
-            shares = [
-                s["share_of_peak"] for s in steps if wanted.name in s["device"] and s["stage"].endswith("classifier")
-            ]
-            if shares and shares[0]:
-                return shares[0]
+            for step in json.loads(file.read_text(encoding="utf-8")):
+                if wanted.name in step["device"] and step["stage"].endswith("train_classifier"):
+                    return step["flops_a_second"] / wanted.peak(step["precision"])
     return None

@@ -10,6 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from weakseg.study import places
@@ -99,6 +100,7 @@ class Rates:
         self.convolutions = _flops_a_second(plain or trained)
         self.trainings = _flops_a_second(trained)
         looked = [one.seconds / one.work.pixels for one in every if one.work.pixels and not one.work.flops]
+        self.sizes = read_sizes()
         self.pixel = statistics.median(looked) if looked else 1e-6
 
     def guess(self, stage: str, params: Params, work: Work) -> Guess:
@@ -123,7 +125,7 @@ class Rates:
         """Bytes that a stage leaves, by the pictures that it covers or, of a training, by its network's weights."""
         alike = nearest([one for one in self.by_stage.get(stage, []) if one.bytes], params, work)
         if not alike:
-            return None
+            return self.sizes[stage] * _left(work) if stage in self.sizes else None
         return statistics.median([one.bytes * _ratio(_left(work), _left(one.work)) for one in alike])
 
 
@@ -162,6 +164,28 @@ def _method(params: Params) -> dict[str, Any]:
 
 def _differences(one: dict[str, Any], other: dict[str, Any]) -> int:
     return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
+
+
+# ---------------------------------------------------------------- disk
+
+
+def sizes_file() -> Path:
+    """outputs/published/sizes.json: bytes that stages left, for each unit of their work, so that a clone knows them."""
+    return places.root() / "outputs" / "published" / "sizes.json"
+
+
+def read_sizes() -> dict[str, float]:
+    """Stage -> bytes for each pixel of its pictures or, of a training, for each byte of its backbone's weights."""
+    return json.loads(sizes_file().read_text(encoding="utf-8")) if sizes_file().is_file() else {}
+
+
+def write_sizes() -> int:
+    """Renews them from what lies in outputs/<profile>/runs, the largest run of a stage counting; how many there are."""
+    found = read_sizes()
+    for one in sorted((one for one in read() if one.bytes and _left(one.work)), key=lambda one: _left(one.work)):
+        found[one.stage] = float(f"{one.bytes / _left(one.work):.3g}")
+    places.write_text(sizes_file(), json.dumps(found, indent=1, sort_keys=True) + "\n")
+    return len(found)
 
 
 # ---------------------------------------------------------------- how far off predictions are
@@ -210,3 +234,7 @@ def seeds_of(measured: Sequence[Measured]) -> dict[str, int | None]:
         return next((found for found in map(seed, one.inputs.values()) if found is not None), None)
 
     return {key: seed(key) for key in by_key}
+
+
+if __name__ == "__main__":
+    print(f"{write_sizes()} stages in {sizes_file()}")

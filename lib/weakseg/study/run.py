@@ -1,5 +1,8 @@
 """Runs one notebook, from params to record: ``python -m weakseg.study.run irn ablations --profile demo``.
 
+Under torchrun (``torchrun --nproc-per-node 2 -m weakseg.study.run irn ablations``) the first process does this, and the
+others run the same cells beside it, for their share of each training.
+
 Validates before anything runs, executes into a temporary file, renames on success, keeps a failed notebook beside the
 last good one, and writes the record last. Two drivers asked for one notebook: one computes, the other waits for it.
 """
@@ -9,6 +12,7 @@ import contextlib
 import difflib
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -24,6 +28,7 @@ from weakseg.study.plan import NotebookFailed, Run, key_of, overrides_of, parame
 
 # Everything that counts threads; Snakemake sets most of them to a rule's threads, which are 1.
 THREADS = ("WEAKSEG_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+TOGETHER = int(os.environ.get("WORLD_SIZE", 1)) > 1  # several processes of torchrun share one notebook
 
 
 def run_notebook(run: Run, say: Callable[[str], None] = print, again: bool = False, threads: int = 0) -> bool:
@@ -39,11 +44,14 @@ def run_notebook(run: Run, say: Callable[[str], None] = print, again: bool = Fal
         records.mark(run, key_of(known))
         return False
     parameters = check(run)
+    if TOGETHER and int(os.environ.get("RANK", 0)):
+        _accompany(run, parameters)
+        return True
     run.records.mkdir(parents=True, exist_ok=True)
     with alone(run, say):
         if not again and records.current(run, known):  # by the process that held the lock
             return False
-        with cards.one():
+        with contextlib.nullcontext() if TOGETHER else cards.one():  # together, each takes the card of its number
             _compute(run, parameters, known, say, dict.fromkeys(THREADS, str(threads)) if threads else {})
     return True
 
@@ -122,6 +130,18 @@ def _compute(
         commit=records.commit(),
     )
     say(f"{run} done in {seconds:.0f} s, {memory.megabytes:.0f} MB")
+
+
+def _accompany(run: Run, parameters: dict[str, Any]) -> None:
+    """Runs the cells beside the first process: stages are shared with it, tables and figures are thrown away."""
+    from weakseg.study.execute import environment, execute
+
+    stages = places.outputs() / run.profile / "runs"
+    stages.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, environment(WEAKSEG_OUTPUTS=folder, WEAKSEG_NOTEBOOK=run.notebook):
+        (Path(folder) / run.profile).mkdir()
+        (Path(folder) / run.profile / "runs").symlink_to(stages, target_is_directory=True)
+        execute(run.source, Path(folder) / "beside.ipynb", parameters, str(run), lambda line: None)
 
 
 def _publish(run: Run, partial: Path, began: float) -> None:

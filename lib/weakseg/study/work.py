@@ -72,7 +72,7 @@ def known(stage: str, params: Params, inputs: dict[str, str]) -> Work | None:
 def _drawing(menagerie: MenagerieParams) -> Work:
     parts = ("n_trainaug", "n_val", "n_tune", "n_salient", "n_salient_test", "n_ilso")
     pictures = sum(getattr(menagerie, part) for part in parts)
-    return Work(pixels=pictures * menagerie.size**2, pictures=pictures)
+    return Work(pixels=pictures * math.prod(menagerie.shape), pictures=pictures)
 
 
 def _training(params: Params, data: DataParams) -> Work:
