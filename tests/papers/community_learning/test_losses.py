@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from weakseg.nets.proposal_samples import collate_proposals
-from weakseg.nets.roi_detector import DetectorParams
+from weakseg.nets.roi_detector import DetectorParams, Read
 from weakseg.papers.community_learning.img import ImgParams
 from weakseg.papers.community_learning.losses import (
     LossWeights,
     SelectionParams,
+    choose,
     community_losses,
     segmentation_loss,
 )
@@ -142,3 +143,14 @@ def test_a_step_with_300_proposals_takes_no_seconds():
     taken = time.process_time() - began
     print(f"a step with 300 proposals: {1000 * taken:.0f} ms")
     assert taken < 1.5
+
+
+def test_a_part_of_an_object_is_not_taught_as_background():
+    """A peak, its neighbour (IoU 0.81), a part (0.25), one elsewhere: the part is left out where `apart` says so."""
+    boxes = torch.tensor([[0.0, 0, 20, 20], [0, 0, 18, 18], [0, 0, 10, 10], [40, 40, 60, 60]])
+    logits = torch.tensor([[0.0, 9.0], [0, 1], [0, 1], [9, 0]])
+    read = Read(torch.zeros(4, 1, 1, 1), torch.zeros(4, 1), (logits,), None)
+    for apart, place, label in ((0.5, [0, 1, 2, 3], [1, 1, 0, 0]), (0.2, [0, 1, 3], [1, 1, 0])):
+        how = SelectionParams(foreground=4, background=4, share=0.9, apart=apart)
+        chosen = choose(read, boxes, torch.zeros(4, dtype=torch.long), torch.ones(1, 1), how)
+        assert (chosen.place.tolist(), chosen.label.tolist()) == (place, label)

@@ -11,6 +11,7 @@ from weakseg.metrics import resample
 from weakseg.nets.mask_rcnn import DetectionParams
 from weakseg.ops.detections import load_detected
 from weakseg.papers.community_learning import recipe, rows, stages
+from weakseg.papers.community_learning.losses import SelectionParams
 from weakseg.papers.community_learning.params import CommunityParams
 from weakseg.study import places
 from weakseg.study.artifacts import load_instances, save_labels
@@ -100,7 +101,7 @@ def test_the_detector_row_has_filled_boxes_and_ignores_settings_of_parts_that_ar
     name = open_set(recipe.pictures(row), row.params.data, "val").names[0]
     masks, _, _ = load_instances(found / "instances", name)
     assert all(mask[np.ix_(mask.any(1), mask.any(0))].all() for mask in masks)
-    other = row.changed(img={"on": False, "channels": 16})
+    other = row.changed(img={"on": False, "channels": 16}, training={"selection": SelectionParams(apart=0.2)})
     assert recipe.community(other, 0) == recipe.community(row, 0)
 
 
@@ -213,7 +214,7 @@ def of_profile(paper: str, profile: str):
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_has_valid_parameters(profile):
     found = of_profile("community_learning", profile)
-    assert found.profile == profile and found.img.threshold == 0.4 and found.img.cams == 3 and found.seg.on
+    assert found.profile == profile and found.img.cams == 3 and found.seg.on
     assert found.img.sigma == found.img.size / 4 and found.detector.refinements == 3 and found.test.nms == 0.3
     assert found.detector.regressor == "agnostic" and found.detector.pair_overlap == 0.6
 
@@ -239,4 +240,4 @@ def test_the_papers_settings():
     assert found.training.prefix is None and found.training.short_sides == (480, 576, 688, 864, 1000)
     assert (how.steps, how.batch_size, how.lr, how.weight_decay) == (120_000, 2, 1e-3, 5e-4)
     assert [round(how.lr_at(step / 120_000), 6) for step in (0, 89_999, 90_000)] == [1, 1, 0.1]
-    assert (found.detector.pool, found.img.size, found.img.sigma) == (7, 28, 7.0)
+    assert (found.detector.pool, found.img.size, found.img.sigma, found.img.threshold) == (7, 28, 7.0, 0.4)

@@ -28,10 +28,13 @@ class ImgParams(Group):
 
 
 def convolution(inputs: int, outputs: int) -> nn.Sequential:
-    """3x3 convolution, group norm (appendix A.1: the batch is small), ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.GroupNorm(8, outputs), nn.ReLU(inplace=True)
-    )
+    """3x3 convolution, group norm (appendix A.1: the batch is small), ReLU.
+
+    Beyond its edge a map goes on as at the edge: with zeros there, the edges of all boxes look alike, and a frame of
+    cells lights up in every CAM.
+    """
+    convolved = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate", bias=False)
+    return nn.Sequential(convolved, nn.GroupNorm(8, outputs), nn.ReLU(inplace=True))
 
 
 def pooling_weights(size: int, sigma: float | None) -> Tensor:

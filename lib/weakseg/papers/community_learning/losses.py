@@ -23,12 +23,15 @@ class SelectionParams(Group):
     """Which proposals IMG and IS learn from (section 3.2.1; numbers not given there).
 
     share: of its class's best score from which a proposal is a peak. nms: IoU of neighbours that a peak suppresses.
-    overlap: with a peak, from which a proposal is foreground. foreground, background: at most so many per picture.
+    overlap: with a peak, from which a proposal is foreground. apart: overlap with its nearest peak below which it may
+    be background; between the two it teaches nothing, so that a part of an object is not taught as background.
+    foreground, background: at most so many per picture.
     """
 
     share: float = Field(0.5, gt=0, le=1)
     nms: float = Field(0.3, gt=0, le=1)
     overlap: float = Field(0.5, gt=0, le=1)
+    apart: float = Field(0.5, gt=0, le=1)
     foreground: int = Field(16, ge=1)
     background: int = Field(48, ge=0)
 
@@ -56,6 +59,7 @@ def choose(read: Read, boxes: Tensor, owner: Tensor, tags: Tensor, how: Selectio
     peaks = mi.peak_seeds(scores, tags, owner, boxes, how.share, how.nms)
     assigned = mi.assign(boxes, owner, peaks, how.overlap)
     place = mi.sample(assigned, owner, peaks, how.foreground, how.background)
+    place = place[(assigned.label[place] > 0) | (assigned.overlap[place] < how.apart)]
     return Chosen(place, assigned.label[place])
 
 

@@ -17,6 +17,7 @@ from weakseg.ops import box_proposals, region_swap
 from weakseg.ops import detections as on_disk
 from weakseg.ops.proposals import propose
 from weakseg.papers.community_learning import rows, stages
+from weakseg.papers.community_learning.losses import SelectionParams
 from weakseg.study.params import Group
 from weakseg.study.session import Session
 from weakseg.study.stages import Artifact
@@ -72,6 +73,8 @@ def prefix(s: Session, seed: int) -> Artifact | None:
 def _train(s: Session, seed: int, training: stages.TrainingParams, before: Artifact | None) -> Artifact:
     how = s.params.detector
     first = before is None
+    if not s.params.img.on:  # nothing is chosen for it
+        training = training.model_copy(update={"selection": SelectionParams()})
     parts = {name: _plain(group) for name, group in _parts(s).items()}
     return s.store(
         stages.train_community,
