@@ -14,7 +14,7 @@ STATIONS = {name: Station(heat(np.eye(4)), column, 0) for column, name in enumer
 def test_arrows_ahead_and_back_are_drawn_from_edge_to_edge():
     figure = loop(STATIONS, [("first", "second"), ("second", "third")], [("third", "first")], "a loop")
     arrows = [artist for artist in figure.artists if isinstance(artist, ConnectionPatch)]
-    assert len(arrows) == 3 and [arrow.get_linestyle() for arrow in arrows] == ["-", "-", "--"]
+    assert len(arrows) == 3 and [arrow.get_linestyle() for arrow in arrows] == ["solid", "solid", "--"]
     assert arrows[2].axesA is figure.axes[2] and arrows[2].axesB is figure.axes[0]
     assert arrows[2].xy1[0] < 0 and arrows[2].xy2[0] > 1
 
