@@ -9,7 +9,7 @@ SHELL = /bin/sh
 READY = . ./tools/setup.sh
 STATUS = python -m weakseg.study.status $(PAPERS) --profile $(PROFILE) $(if $(SEEDS),--seeds $(SEEDS))
 
-.PHONY: study test lab status why plan publish setup
+.PHONY: study test lab status why plan bench publish setup
 
 study:
 	@$(READY) && snakemake -c$(JOBS) --config profile=$(PROFILE) papers="$(PAPERS)" seeds="$(SEEDS)" && python -m weakseg.study.agreement --profile $(PROFILE) $(if $(PAPERS),--papers $(PAPERS))
@@ -29,8 +29,11 @@ why:
 plan:
 	@$(READY) && python -m weakseg.study.bill $(PAPERS) --profile $(PROFILE) --gpu $(GPU) $(if $(SEEDS),--seeds $(SEEDS))
 
+bench:
+	@$(READY) && mkdir -p outputs/$(PROFILE)/bench && papermill notebooks/bench.ipynb outputs/$(PROFILE)/bench/bench.ipynb -k python3 --cwd notebooks -p profile $(PROFILE)
+
 publish:
-	@$(READY) && python -m weakseg.study.publish --profile $(PROFILE)
+	@$(READY) && python -m weakseg.study.publish --profile $(PROFILE) $(if $(PAPERS),--papers $(PAPERS))
 
 setup:
 	@$(READY)
