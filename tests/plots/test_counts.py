@@ -16,7 +16,7 @@ def test_the_share_that_is_right_stands_above_each_panel():
     figure = counts.confusion(
         {"a": (np.array([1, 2]), np.array([1, 1])), "b": (np.array([1]), np.array([1]))}, "Counts"
     )
-    assert [axes.get_title() for axes in figure.axes] == ["a: 50 % right", "b: 100 % right"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["a: 50 % right", "b: 100 % right"]
     assert [text.get_text() for text in figure.axes[0].texts] == ["1", "1"]
     with pytest.raises(ValueError, match="figure 'Counts' has no picture to count"):
         counts.confusion({"a": (np.zeros(0, int), np.zeros(0, int))}, "Counts")
