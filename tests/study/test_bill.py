@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from weakseg.study import bill, devices, plan, rates, rehearsal, work
-from weakseg.study.places import root
+from weakseg.study import bill, devices, places, plan, rates, rehearsal, resources, work
 from weakseg.study.stages import Store
 from weakseg.study.standins import UNKNOWN
 
-DEMO = root() / "outputs" / "published" / "demo" / "manifest.json"
+DEMO = places.root() / "outputs" / "published" / "demo" / "manifest.json"
 DRAWN = {"layout": "menagerie", "menagerie": {"size": 64, "n_trainaug": 48, "n_train": 16, "n_val": 8, "n_tune": 4}}
 VOC = {"layout": "voc", "tune_take": 0}
 
@@ -127,3 +126,31 @@ def test_bad_asks_are_one_line(capsys):
         capsys.readouterr().err == f"weakseg: GPU=h2oo: no such card; known are {', '.join(devices.CARDS)}, and cpu\n"
     )
     assert bill.main(["irn", "--profile", "huge"]) == 2 and "huge" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- what jobs ask for
+
+
+def test_jobs_ask_for_the_planned_minutes_and_measured_memory(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEAKSEG_OUTPUTS", str(tmp_path))
+    run, other = plan.Run("irn", "ablations", "toy"), plan.Run("irn", "lesson", "toy")
+    assert resources.of(run) == {}
+    places.write_text(run.records / "ablations.json", json.dumps({"peak_memory_mb": 1000}))
+    resources.write("toy", {run: 2.0, other: 1000.0})
+    assert resources.of(run) == {"runtime": 10 + 180, "mem_mb": 1500}
+    assert (
+        resources.of(other) == {"runtime": resources.LONGEST} and resources.of(plan.Run("prm", "lesson", "toy")) == {}
+    )
+
+
+def test_a_card_is_as_fast_as_the_bench_saw_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEAKSEG_OUTPUTS", str(tmp_path))
+    step = {
+        "device": "NVIDIA H200",
+        "stage": "classifier.train_classifier",
+        "precision": "fp32",
+        "flops_a_second": 4.94e13,
+    }
+    places.write_text(tmp_path / "gpu/bench/steps.json", json.dumps([{**step, "stage": "deeplab.train_deeplab"}, step]))
+    assert devices.measured_share(devices.card("h200")) == pytest.approx(0.1)
+    assert devices.measured_share(devices.card("a100")) is None
