@@ -42,7 +42,15 @@ def test_what_is_set_aside_is_not_trained_on():
 
 @pytest.mark.parametrize("name", ["tiny", "small", "mobilenet_v2", "vgg16", "hrnet_w48"])
 def test_every_backbone_is_counted_without_being_made(name):
-    assert work.cost(name, 16, False).flops > 1000 and work.cost(name, 16, False).saved > 50
+    found = work.cost(name, 16, False, name.startswith("hrnet"))
+    assert found.flops > 1000 and found.saved > 50
+
+
+def test_a_small_hrnet_and_a_residual_net_of_one_name_are_told_apart():
+    net = {"backbone": "tiny", "output_stride": 8}
+    plain = work.of("m.train_classifier", {"data": VOC, "classifier": classifier(**net), "seed": 0}, {})
+    assert work.cost("tiny", 8, False) != work.cost("tiny", 8, False, True)
+    assert work.cost("tiny", 8, False).flops > work.cost("tiny", 16, False).flops and plain.flops > 0
 
 
 # ---------------------------------------------------------------- rates

@@ -157,19 +157,20 @@ def _backbone(params: Params) -> Cost:
             "vgg16" if str(group.get("trunk", "")).startswith("vgg") else group.get("trunk")
         )
         if isinstance(name, str):
-            return cost(name, group.get("output_stride") or 16, bool(group.get("dilated")))
+            # Small HRNets are named like small residual nets; only the group with salient pictures holds one.
+            branches = name.startswith("hrnet") or "salient" in group
+            return cost(name, group.get("output_stride") or 16, bool(group.get("dilated")), branches)
     return cost("small", 16, False)
 
 
 @functools.cache
-def cost(name: str, output_stride: int, dilated: bool, side: int = 256) -> Cost:
-    """Counted on the "meta" device: nothing is computed and no weights are read."""
+def cost(name: str, output_stride: int, dilated: bool, branches: bool = False, side: int = 256) -> Cost:
+    """Counted on the "meta" device: nothing is computed and no weights are read. branches: the HRNet of that name."""
     try:
         with torch.device("meta"):
-            known = name in hrnet.SMALL or name.startswith("hrnet")
             net = (
                 hrnet.build_hrnet(name)
-                if known
+                if branches
                 else backbones.build(name, output_stride=output_stride, dilated=dilated)
             )
             pictures = torch.zeros(1, 3, side, side)
