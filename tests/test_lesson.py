@@ -1,13 +1,10 @@
 """The lesson's exercises and the rule of the figures, read from the stored notebooks themselves."""
 
-import ast
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 
-from weakseg.study import plan
 from weakseg.study.exercises import judge
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "irn"
@@ -61,27 +58,3 @@ def test_the_step_of_the_exercise_is_the_step_of_the_study(lesson):
                 full[y * 5 + x, (y + dy) * 5 + x + dx] = full[(y + dy) * 5 + x + dx, y * 5 + x] = values[y, x]
     stepped = lesson["solve_step"](scores.ravel(), full, 4)
     np.testing.assert_allclose(propagate(scores, boundary, 3, 4, 1).ravel(), stepped, rtol=1e-5)
-
-
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
-def test_pictures_are_drawn_by_plots_alone_and_only_after_the_switch_was_set(path):
-    """Only weakseg.plots draws, so its one switch hides every photograph."""
-    code = [cell.text for cell in plan.code_cells(path)]
-    imported = {
-        alias.name.split(".")[0] if isinstance(node, ast.Import) else node.module.split(".")[0]
-        for node in ast.walk(ast.parse("\n".join(code)))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    }
-    assert not imported & {"matplotlib", "PIL", "cv2", "skimage", "seaborn", "IPython"}
-    opened = next(number for number, cell in enumerate(code) if "Session.open" in cell)
-    assert "show_pictures(s.params.data)" in code[opened] or not any(".image(" in cell for cell in code)
-
-
-def test_every_symbol_of_the_table_is_used_in_the_text():
-    cells = {cell["id"]: cell["source"] for cell in nbformat.read(FOLDER / "lesson.ipynb", as_version=4).cells}
-    table = [line.split("|")[1] for line in cells["symbols"].splitlines() if line.startswith("| $")]
-    text = "".join(source for key, source in cells.items() if key != "symbols")
-    symbols = [part.strip(" $") for row in table for part in row.split("$, $")]
-    assert len(symbols) > 15
-    assert [one for one in symbols if one.split("(")[0].split("_")[0].strip("\\") not in text] == []

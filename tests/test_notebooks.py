@@ -1,5 +1,6 @@
 """Notebooks as they are stored: clean, short cells, words before code, and the parameters that their paper knows."""
 
+import ast
 import json
 from importlib import import_module
 from pathlib import Path
@@ -72,3 +73,28 @@ def test_code_is_plain_python(path):
 def test_ids_of_cells_are_unique(path):
     ids = [cell["id"] for cell in json.loads(path.read_text())["cells"]]
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=name)
+def test_pictures_are_drawn_by_plots_alone_and_only_after_the_switch_was_set(path):
+    """Only weakseg.plots draws, so its one switch hides every photograph."""
+    code = [cell.text for cell in plan.code_cells(path)]
+    imported = {
+        alias.name.split(".")[0] if isinstance(node, ast.Import) else node.module.split(".")[0]
+        for node in ast.walk(ast.parse("\n".join(code)))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert not imported & {"matplotlib", "PIL", "cv2", "skimage", "seaborn", "IPython"}
+    opened = next(number for number, cell in enumerate(code) if "Session.open" in cell)
+    assert "show_pictures(s.params.data)" in code[opened] or not any(".image(" in cell for cell in code)
+
+
+@pytest.mark.parametrize("path", [path for path in PAPERS if path.stem == "lesson"], ids=name)
+def test_every_symbol_of_a_lesson_is_used_in_its_text(notebook):
+    cells = {cell["id"]: cell["source"] for cell in notebook.cells}
+    table = [line.split("|")[1] for line in cells["symbols"].splitlines() if line.startswith("| $")]
+    text = "".join(source for key, source in cells.items() if key != "symbols")
+    symbols = [part.strip(" $") for row in table for part in row.split("$, $")]
+    assert len(symbols) > 12
+    assert [one for one in symbols if one.split("(")[0].split("_")[0].strip("\\") not in text] == []
