@@ -235,7 +235,7 @@ def f(a, *b, c=d, **e):
     assert set(uses(ast.parse(text))) == {(one,) for one in "dghnqrswx"}
 
 
-def test_the_whole_package_is_read_in_two_seconds():
+def test_the_whole_package_is_read_in_four_seconds():
     root = code.WEAKSEG.root
     files = [path for path in root.rglob("*.py") if path.name != "__init__.py"]
     names = [".".join(path.relative_to(root.parent).with_suffix("").parts) for path in files]
@@ -246,7 +246,7 @@ def test_the_whole_package_is_read_in_two_seconds():
         began = time.process_time()
         found = code.closure_of_source(source)
         seconds.append(time.process_time() - began)
-    assert min(seconds) < 2
+    assert min(seconds) < 4
     assert len(found) > 100 and not any(name.startswith("weakseg.study.machine.") for name in found)
 
 
