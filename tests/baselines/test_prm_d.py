@@ -45,3 +45,12 @@ def test_the_followed_map_is_the_merged_one_and_densities_are_not_negative():
         classes, merged, density = net.maps(pictures)
         torch.testing.assert_close(net(pictures), merged)
     assert classes.shape == (2, 3, 4, 4) and merged.shape == density.shape == (2, 1, 4, 4) and (density >= 0).all()
+
+
+def test_an_untrained_net_counts_a_few_and_not_a_hundred():
+    torch.manual_seed(0)
+    net = build_count_net(TINY, 3)
+    with torch.no_grad():
+        density = net.maps(torch.rand(4, 3, 112, 112))[2]
+    assert density.shape == (4, 1, 14, 14)
+    assert (density.sum((1, 2, 3)) < 10).all()

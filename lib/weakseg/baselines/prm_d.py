@@ -33,6 +33,7 @@ from weakseg.study.params import Group
 from weakseg.study.stages import Artifact, Store
 
 SUBITIZED = 4  # counts up to here are regressed; above, the density has only to say "more"
+EMPTY = -5.0  # first density, before softplus: a map of 14 x 14 cells starts near a count of 1, not at 140
 
 
 class PrmDParams(Group):
@@ -58,6 +59,7 @@ class CountNet(nn.Module):
         self.backbone = backbone
         self.peaks, self.density = (nn.Conv2d(backbone.channels[-1], classes, 1) for _ in range(2))
         self.merge_peaks, self.merge_density = nn.Conv2d(classes, 1, 1), nn.Conv2d(classes, 1, 1)
+        nn.init.constant_(self.merge_density.bias, EMPTY)
 
     def maps(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """pictures (B, 3, H, W) in [0, 1] -> class maps (B, C, h, w), merged map (B, 1, h, w), density (B, 1, h, w),
