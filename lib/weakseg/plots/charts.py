@@ -79,13 +79,14 @@ def losses(log: pd.DataFrame, columns: Sequence[str], title: str) -> Figure:
 @style()
 def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray, float]], title: str) -> Figure:
     """Precision over recall for each name: {name: (recall (n,), precision (n,), average precision in percent)}."""
-    figure, axes = plt.subplots(figsize=(3.6, 2.9))
+    figure, axes = plt.subplots(figsize=(4.9, 2.9))
     for i, (name, (recall, precision, ap)) in enumerate(curves.items()):
         axes.step(
             recall, precision, where="pre", color=colour(i), ls=("-", "--", "-.", ":")[i % 4], label=f"{name}: {ap:.1f}"
         )
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.03))
-    axes.legend(fontsize=6.5, title="average precision", title_fontsize=6.5)
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)}  # curves fill the axes
+    axes.legend(**beside, fontsize=6.5, title="average precision", title_fontsize=6.5)
     return finished(figure, title)
 
 
