@@ -53,6 +53,8 @@ class CountNet(PeakNet):
     def __init__(self, backbone, classes: int):
         super().__init__(backbone, classes)
         self.density = nn.Conv2d(backbone.channels[-1], classes, 1)
+        nn.init.zeros_(self.density.weight)  # counts start at 0; from random maps they start 90 off, and only shrink
+        nn.init.zeros_(self.density.bias)
 
     def both(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """pictures (B, 3, H, W) -> class maps and density maps, (B, C, h, w) each."""
