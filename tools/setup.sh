@@ -22,6 +22,13 @@ weakseg_python() {
     weakseg_stop "Python 3.11, 3.12 or 3.13 is needed (python3 here: $(python3 -V 2>&1)); install one: sudo apt install python3 python3-venv"
 }
 
+# pydensecrf2 1.1 asks to be built by a Cython that knows no Python 3.13; a newer Cython builds it there.
+weakseg_crf() {
+    .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 13))' || return 0
+    .venv/bin/python -m pip install --disable-pip-version-check "Cython>=3.1,<4" setuptools wheel &&
+        .venv/bin/python -m pip install --disable-pip-version-check --no-build-isolation --no-deps "$(grep ^pydensecrf2 requirements.txt)"
+}
+
 weakseg_make() {
     command -v g++ >/dev/null || command -v c++ >/dev/null ||
         weakseg_stop "a C++ compiler is needed to build pydensecrf2; install one: sudo apt install g++"
@@ -34,7 +41,7 @@ weakseg_make() {
     fi
     rm -f .venv/weakseg.stamp
     echo "weakseg: installing the pinned packages into .venv (about 3 minutes; log in .venv/install.log)" >&2
-    .venv/bin/python -m pip install --disable-pip-version-check -r requirements.txt -e . >.venv/install.log 2>&1 ||
+    { weakseg_crf && .venv/bin/python -m pip install --disable-pip-version-check -r requirements.txt -e .; } >.venv/install.log 2>&1 ||
         weakseg_stop "the install failed: $(grep -i error .venv/install.log | tail -n1); see .venv/install.log, then run this again"
     weakseg_stamp >.venv/weakseg.stamp
 }
