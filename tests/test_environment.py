@@ -103,8 +103,9 @@ def test_too_little_disk_is_one_line(tmp_path):
     assert "need 8 GB of disk and 2 GB are free here" in done.stderr
 
 
-# A python that stands for all: as `-m venv` it makes .venv, as `-m pip` it notes an install.
+# A python that stands for all: as `-m venv` it makes .venv, as `-m pip` it notes an install. It is older than 3.13.
 PYTHON = """case "$*" in
+*"version_info < (3, 13)"*) exit 1;;
 *"-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python; echo made >>log;;
 *"-m pip install"*) echo installed >>log; [ -z "$BROKEN" ] || { echo "ERROR: no space"; exit 1; };;
 *pins.py*) exit 1;;
@@ -151,3 +152,12 @@ def test_the_commands_name_tools_that_exist():
     for name in names:
         done = subprocess.run([sys.executable, "-m", name, "--help"], capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == 0 and "--profile" in done.stdout, f"{name}: {done.stderr}"
+
+
+def test_on_python_3_13_pydensecrf2_is_built_apart_with_a_cython_that_knows_it(tmp_path):
+    path = project(tmp_path, "g++", "cp")
+    new = PYTHON.replace('*"version_info < (3, 13)"*) exit 1;;\n', "").replace("echo installed", 'echo "$*"')
+    write(tmp_path / "bin" / "python3.13", new)
+    assert shell(tmp_path, path).returncode == 0
+    tools, crf, rest = (tmp_path / "log").read_text().splitlines()[1:]
+    assert "Cython>=3" in tools and "--no-build-isolation --no-deps pydensecrf2==" in crf and "requirements.txt" in rest
