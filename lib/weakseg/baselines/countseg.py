@@ -53,13 +53,16 @@ class CountNet(PeakNet):
     def __init__(self, backbone, classes: int):
         super().__init__(backbone, classes)
         self.density = nn.Conv2d(backbone.channels[-1], classes, 1)
-        nn.init.zeros_(self.density.weight)  # counts start at 0; from random maps they start 90 off, and only shrink
-        nn.init.zeros_(self.density.bias)
 
     def both(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """pictures (B, 3, H, W) -> class maps and density maps, (B, C, h, w) each."""
+        """pictures (B, 3, H, W) -> class maps and density maps, (B, C, h, w) each.
+
+        The density is divided by the number of cells: without that, a count of 1,000 cells starts 90 off, and its
+        gradient breaks the features before the tags are learned.
+        """
         features = self.backbone(pictures)[-1]
-        return self.head(features), self.density(features)
+        _, _, h, w = features.shape
+        return self.head(features), self.density(features) / (h * w)
 
 
 def build_countseg(params: PrmParams, classes: int, weights: str | None = None) -> CountNet:
@@ -85,15 +88,16 @@ def strongest(maps: Tensor, count: Tensor, window: int = 3) -> Tensor:
 def density_losses(density: Tensor, maps: Tensor, count: Tensor, most: int, window: int = 3) -> dict[str, Tensor]:
     """What counts say of density maps (B, C, h, w):
 
-    spatial   cross entropy of sigmoid(D): 1 at the `count` highest peaks of a present class (mean over these
+    spatial   cross entropy of sigmoid(h w D): 1 at the `count` highest peaks of a present class (mean over these
               peaks), 0 anywhere in an absent one (mean over its cells)
     counting  (sum of D - count)^2, or max(0, most + 1 - sum of D)^2 where there are more than `most`, mean over
               all classes
     """
     present = count > 0
     points = strongest(maps.detach(), count.clamp(max=most), window) & present[..., None, None]
-    at_points = F.softplus(-density)[points].sum() / points.sum().clamp(min=1)
-    elsewhere = F.softplus(density)[~present]
+    logits = density * density[0, 0].numel()
+    at_points = F.softplus(-logits)[points].sum() / points.sum().clamp(min=1)
+    elsewhere = F.softplus(logits)[~present]
     spatial = at_points + elsewhere.sum() / max(1, elsewhere.numel())
     total = density.sum((2, 3))
     short = torch.where(count > most, (most + 1 - total).clamp(min=0), total - count)
