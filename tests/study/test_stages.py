@@ -91,7 +91,8 @@ def test_methods_of_a_parameter_group_are_code_of_the_stage(toy, store):
 
 
 def test_arguments_are_judged_before_anything_runs(toy, store):
-    with pytest.raises(TypeError, match=r"^stage engine_stages.draw: missing a required (keyword-only )?argument: 'seed'$"):
+    said = r"^stage engine_stages.draw: missing a required (keyword-only )?argument: 'seed'$"
+    with pytest.raises(TypeError, match=said):
         store(toy.draw)
     with pytest.raises(TypeError, match="got an unexpected keyword argument 'sede'"):
         store(toy.draw, seed=1, sede=2)
