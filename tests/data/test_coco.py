@@ -1,10 +1,14 @@
 import json
+import pickle
+import shutil
 
 import numpy as np
 import pytest
 
-from weakseg.data.coco import CocoSet, decode
-from weakseg.data.voc import VocSet
+from weakseg.data import coco as layout
+from weakseg.data import weak
+from weakseg.data.coco import CocoSet, decode, list_names
+from weakseg.data.voc import Box, VocSet
 
 
 def test_same_truth_as_the_voc_layout(drawn):
@@ -28,9 +32,11 @@ def test_polygons_and_run_lengths_by_hand():
     assert decode(counts, 2, 3, "x").tolist() == [[False, True, False], [True, False, False]]
 
 
-def one_picture(folder, **changes):
+def one_picture(folder, classes=None, **changes):
     car = {"image_id": 7, "category_id": 3, "iscrowd": 0}
+    flat = {"bbox": [1, 2, 1.03, 0], "segmentation": [[1, 2, 1, 2, 2.03, 2, 2.03, 2]]}  # such as train2017 has two
     annotations = [
+        car | {"id": 4, "area": 0} | flat,
         car | {"id": 1, "area": 16, "bbox": [0, 0, 4, 4], "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]]},
         car | {"id": 2, "category_id": 90, "area": 4, "bbox": [1, 1, 2, 2], "segmentation": [[1, 1, 3, 1, 3, 3, 1, 3]]},
         car
@@ -41,28 +47,57 @@ def one_picture(folder, **changes):
         "categories": [{"id": 90, "name": "brush"}, {"id": 3, "name": "car"}],
         "annotations": annotations,
     } | changes
-    (folder / "annotations").mkdir(exist_ok=True)
+    for name in ("annotations", "val2017"):
+        (folder / name).mkdir(exist_ok=True)
     (folder / "annotations/instances_val2017.json").write_text(json.dumps(content))
-    return CocoSet(folder, "val")
+    return CocoSet(folder, "val", classes)
 
 
-def test_crowds_are_void_and_small_things_lie_in_front(tmp_path):
+def test_crowds_are_void_and_no_object_and_small_things_lie_in_front(tmp_path):
     pictures = one_picture(tmp_path)
     assert pictures.classes == ("car", "brush")
     masks, labels = pictures.instances(0)
     assert masks.shape == (2, 4, 6) and labels.tolist() == [0, 1]
     want = np.array([[1, 1, 1, 1, 255, 255], [1, 2, 2, 1, 255, 255], [1, 2, 2, 1, 255, 255], [1, 1, 1, 1, 255, 255]])
     assert np.array_equal(pictures.semantic(0), want)
-    assert [box.difficult for box in pictures.objects(0)] == [False, False, True]
+    assert pictures.objects(0) == [Box(0, 0, 0, 4, 4), Box(1, 1, 1, 3, 3)]
 
 
-def test_a_picture_without_annotation_has_no_instance(tmp_path):
-    masks, labels = one_picture(tmp_path, annotations=[]).instances(0)
+def test_other_classes_are_void_and_no_object(tmp_path):
+    pictures = one_picture(tmp_path, classes=("brush",))
+    masks, labels = pictures.instances(0)
+    assert masks.sum() == 4 and labels.tolist() == [0] and pictures.objects(0) == [Box(0, 1, 1, 3, 3)]
+    assert np.bincount(pictures.semantic(0).ravel())[[0, 1, 255]].tolist() == [0, 4, 20]
+
+
+def test_a_picture_without_annotation_has_no_object(tmp_path):
+    pictures = one_picture(tmp_path, annotations=[])
+    masks, labels = pictures.instances(0)
     assert masks.shape == (0, 4, 6) and labels.shape == (0,)
+    assert pictures.objects(0) == [] and not weak.tags(pictures, 0).any() and pictures.has_instances(0)
+
+
+def test_train_is_a_fixed_part_of_train2017(drawn, monkeypatch):
+    whole, few = list_names(drawn / "coco", "trainaug"), list_names(drawn / "coco", "train")
+    assert whole == few == CocoSet(drawn / "coco", "train").names and len(whole) == 24  # fewer than N_TRAIN
+    monkeypatch.setattr(layout, "N_TRAIN", 7)
+    few = list_names(drawn / "coco", "train")
+    assert len(few) == 7 and set(few) < set(whole) and few == sorted(few) == list_names(drawn / "coco", "train")
+    assert list_names(drawn / "coco", "val") == CocoSet(drawn / "coco", "val").names
+    with pytest.raises(FileNotFoundError, match=r"coco: no list 'tune'; COCO has trainaug, train, val; data.tune_take"):
+        list_names(drawn / "coco", "tune")
+
+
+def test_a_set_goes_to_a_worker_without_its_annotations(drawn):
+    pictures = CocoSet(drawn / "coco", "train", names=list_names(drawn / "coco", "train")[3:5])
+    sent = pickle.dumps(pictures)
+    assert len(sent) < 1000
+    assert np.array_equal(pickle.loads(sent).semantic(1), pictures.semantic(1))
 
 
 def test_broken_files_are_named(tmp_path, copy):
-    with pytest.raises(FileNotFoundError, match=r"instances_val2017.json: missing; fetch coco"):
+    missing = r"instances_val2017.json: missing; fetch coco, or point WEAKSEG_DATA or data.root"
+    with pytest.raises(FileNotFoundError, match=missing):
         CocoSet(tmp_path, "val")
     broken = {"id": 5, "image_id": 7, "category_id": 3, "bbox": [0, 0, 1, 1], "area": 1}
     pictures = one_picture(tmp_path, annotations=[broken | {"segmentation": {"size": [9, 9], "counts": [81]}}])
@@ -77,3 +112,6 @@ def test_broken_files_are_named(tmp_path, copy):
         CocoSet(tmp_path, "val")
     with pytest.raises(ValueError, match=r"'unicorn' is no category"):
         CocoSet(copy / "coco", "val", classes=("unicorn",))
+    shutil.rmtree(copy / "coco/val2017")
+    with pytest.raises(FileNotFoundError, match=r"coco/val2017: missing; fetch coco"):
+        CocoSet(copy / "coco", "val")

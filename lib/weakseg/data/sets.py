@@ -1,12 +1,13 @@
-"""Which pictures a study uses: drawn, or a data root in the VOC layout; and which list stands behind each split."""
+"""Which pictures a study uses: drawn, or a data root in the layout of VOC or COCO; and the list behind each split."""
 
 import os
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
+from weakseg.data import coco
+from weakseg.data.coco import CocoSet, PictureSet, some
 from weakseg.data.menagerie import MenagerieParams, draw_set
 from weakseg.data.voc import VocSet, split_names
 from weakseg.study.params import Group
@@ -27,15 +28,15 @@ class DataParams(Group):
 
     Splits: trainaug (training), train (part of it, pseudo labels are judged there), val, tune (thresholds).
 
-    splits maps a split to the list of that name in ImageSets/Segmentation; a split that is not named keeps its own
-    name.
+    splits maps a split to the list of that name, in ImageSets/Segmentation or of `coco.list_names`; a split that is not
+    named keeps its own name.
     Without a tune list, tune_take pictures of the list tune_from are set aside: they leave every other split.
     """
 
-    layout: Literal["menagerie", "voc"] = "menagerie"
+    layout: Literal["menagerie", "voc", "coco"] = "menagerie"
     menagerie: MenagerieParams | None = None
-    root: str | None = None  # folder that holds VOCdevkit/; else the variable WEAKSEG_DATA
-    classes: tuple[str, ...] | None = None  # all classes of the devkit when absent
+    root: str | None = None  # folder that holds VOCdevkit/ or coco/; else the variable WEAKSEG_DATA
+    classes: tuple[str, ...] | None = None  # all classes of the set when absent
     splits: dict[str, str] = Field(default_factory=dict)
     tune_take: int = Field(0, ge=0)
     tune_from: str = "train"
@@ -45,11 +46,11 @@ class DataParams(Group):
         if self.layout == "menagerie" and self.menagerie is None:
             raise ValueError("menagerie: missing; layout menagerie needs the group that says what to draw")
         if self.layout == "menagerie" and (self.root or self.tune_take):
-            raise ValueError("root and tune_take belong to layout voc; drawn pictures have a tune list of their own")
+            raise ValueError("root and tune_take belong to layouts voc and coco; drawn pictures have a tune list")
         return self
 
     def list_of(self, split: str) -> str:
-        """List in ImageSets/Segmentation behind a split."""
+        """Name of the list behind a split."""
         return self.splits.get(split) or SPLITS.get(split, split)
 
 
@@ -62,40 +63,50 @@ def pictures(store: Store, data: DataParams) -> Artifact:
 
 def data_root(data: DataParams) -> Path:
     """data.root, else the variable WEAKSEG_DATA. FileNotFoundError with the mend when neither leads to a folder."""
-    root = data.root or os.environ.get("WEAKSEG_DATA")
+    root, held = data.root or os.environ.get("WEAKSEG_DATA"), "coco/" if data.layout == "coco" else "VOCdevkit/"
     if not root:
         raise FileNotFoundError(
-            "data.root: not set; name the folder that holds VOCdevkit/ there or in the variable WEAKSEG_DATA"
+            f"data.root: not set; name the folder that holds {held} there or in the variable WEAKSEG_DATA"
         )
     if not Path(root).is_dir():
         raise FileNotFoundError(
-            f"{root}: no such folder; data.root or WEAKSEG_DATA must name the folder that holds VOCdevkit/"
+            f"{root}: no such folder; data.root or WEAKSEG_DATA must name the folder that holds {held}"
         )
     return Path(root)
 
 
+def listed_names(root: Path, data: DataParams, listed: str) -> list[str]:
+    """Names of the pictures in a list. FileNotFoundError names the lists that exist."""
+    return coco.list_names(root / "coco", listed) if data.layout == "coco" else split_names(root, listed)
+
+
+def _tune_list(data: DataParams) -> str:
+    """The list that the tune pictures are taken from."""
+    return data.splits.get(data.tune_from, data.tune_from)
+
+
 def tune_names(root: Path, data: DataParams) -> list[str]:
     """The pictures set aside when the root has no tune list: tune_take of tune_from, drawn once with a fixed seed."""
-    source = split_names(root, data.splits.get(data.tune_from, data.tune_from))
+    source = listed_names(root, data, _tune_list(data))
     if data.tune_take > len(source):
         raise ValueError(
             f"data.tune_take: {data.tune_take} pictures wanted, but the list {data.tune_from} has {len(source)}"
         )
-    chosen = np.random.default_rng(0).permutation(len(source))[: data.tune_take]
-    return [source[k] for k in sorted(chosen)]
+    return some(source, data.tune_take)
 
 
-def open_set(artifact: Artifact | Path, data: DataParams, split: str) -> VocSet:
+def open_set(artifact: Artifact | Path, data: DataParams, split: str) -> PictureSet:
     """One split of the pictures. The tune pictures are in no other split."""
     root = artifact.path if isinstance(artifact, Artifact) else Path(artifact)
-    if not data.tune_take:
-        return VocSet(root, data.list_of(split), data.classes)
-    aside = tune_names(root, data)
-    if split == "tune":
-        return VocSet(root, split, data.classes, names=aside)
-    left = set(split_names(root, data.list_of(split))) - set(aside)
-    names = [name for name in split_names(root, data.list_of(split)) if name in left]
-    return VocSet(root, data.list_of(split), data.classes, names=names)
+    tuned = bool(data.tune_take) and split == "tune"
+    listed = _tune_list(data) if tuned else data.list_of(split)
+    names = listed_names(root, data, listed)
+    if data.tune_take:
+        aside = set(tune_names(root, data))
+        names = [name for name in names if (name in aside) == tuned]
+    if data.layout == "coco":
+        return CocoSet(root / "coco", coco.PARTS[listed], data.classes, names)
+    return VocSet(root, listed, data.classes, names)
 
 
 def covering(artifact: Artifact, data: DataParams, split: str) -> str:

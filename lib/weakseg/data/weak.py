@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from weakseg.data.voc import Box, VocSet
+from weakseg.data.coco import PictureSet
+from weakseg.data.voc import Box
 
 
 @cache
@@ -19,7 +20,7 @@ def _tag_table(path: Path) -> dict[str, dict[str, int]]:
         return {row.pop("image"): {name: int(value) for name, value in row.items()} for row in csv.DictReader(file)}
 
 
-def tags(pictures: VocSet, index: int) -> np.ndarray:
+def tags(pictures: PictureSet, index: int) -> np.ndarray:
     """Classes present, float32 (C,) of 0 and 1: object names of the annotation, difficult ones included (as IRN's
     official code does).
 
@@ -41,12 +42,12 @@ def tags(pictures: VocSet, index: int) -> np.ndarray:
     return np.array([rows[name].get(c, 0) for c in pictures.classes], np.float32)
 
 
-def boxes(pictures: VocSet, index: int, difficult: bool = True) -> list[Box]:
+def boxes(pictures: PictureSet, index: int, difficult: bool = True) -> list[Box]:
     """Annotated boxes; without the difficult ones when `difficult` is false."""
     return [box for box in pictures.objects(index) if difficult or not box.difficult]
 
 
-def count(pictures: VocSet, index: int) -> np.ndarray:
+def count(pictures: PictureSet, index: int) -> np.ndarray:
     """Number of annotated objects of each class, int (C,)."""
     return np.bincount([box.label for box in pictures.objects(index)], minlength=len(pictures.classes))
 
@@ -56,7 +57,7 @@ class _View:
 
     __slots__ = ("names", "classes", "image")
 
-    def __init__(self, pictures: VocSet):
+    def __init__(self, pictures: PictureSet):
         self.names, self.classes = tuple(pictures.names), pictures.classes
         self.image = lambda index: pictures.image(index)
 
@@ -69,7 +70,7 @@ class TagView(_View):
 
     __slots__ = ("tags",)
 
-    def __init__(self, pictures: VocSet):
+    def __init__(self, pictures: PictureSet):
         super().__init__(pictures)
         self.tags = lambda index: tags(pictures, index)
 
@@ -79,7 +80,7 @@ class BoxView(TagView):
 
     __slots__ = ("boxes",)
 
-    def __init__(self, pictures: VocSet):
+    def __init__(self, pictures: PictureSet):
         super().__init__(pictures)
         self.boxes = lambda index: boxes(pictures, index)
 
@@ -89,7 +90,7 @@ class CountView(TagView):
 
     __slots__ = ("count",)
 
-    def __init__(self, pictures: VocSet):
+    def __init__(self, pictures: PictureSet):
         super().__init__(pictures)
         self.count = lambda index: count(pictures, index)
 
@@ -99,7 +100,7 @@ class MaskView(BoxView):
 
     __slots__ = ("semantic", "instances")
 
-    def __init__(self, pictures: VocSet):
+    def __init__(self, pictures: PictureSet):
         super().__init__(pictures)
         self.semantic = lambda index: pictures.semantic(index)
         self.instances = lambda index: pictures.instances(index)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from weakseg.data.voc import VocSet
+from weakseg.data.coco import PictureSet
 from weakseg.metrics.overlap import mask_iou
 from weakseg.study.artifacts import load_instances
 
 
-def quality(pictures: VocSet, predictions: Path, crowded: bool = False, least: float = 0.0) -> dict[str, float]:
+def quality(pictures: PictureSet, predictions: Path, crowded: bool = False, least: float = 0.0) -> dict[str, float]:
     """For each picture the mean, over its true instances, of the best IoU with a prediction of their class, in percent.
 
     predictions: folder of saved instances; those that score `least` or less do not count. `crowded` keeps only pictures

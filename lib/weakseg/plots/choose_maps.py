@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from weakseg.data.voc import VocSet
+from weakseg.data.coco import PictureSet
 
 VOID = 255
 
@@ -22,7 +22,9 @@ def map_iou(labels: np.ndarray, truth: np.ndarray) -> float:
     return 100 * float(np.mean([(mine & true).sum() / (mine | true).sum() for mine, true in found] or [0.0]))
 
 
-def map_quality(pictures: VocSet, labels_of: Callable[[str], np.ndarray], least_classes: int = 1) -> dict[str, float]:
+def map_quality(
+    pictures: PictureSet, labels_of: Callable[[str], np.ndarray], least_classes: int = 1
+) -> dict[str, float]:
     """`map_iou` of labels_of(name) for every picture in which at least `least_classes` classes are to be seen."""
     result = {}
     for index, name in enumerate(pictures.names):
