@@ -41,5 +41,7 @@ def test_a_box_over_the_whole_picture_is_its_own_mask():
 
 def test_pixel_box():
     assert pixel_box((-3, 1.4, 9.6, 99), 20, 30) == (0, 1, 10, 20)
+    assert pixel_box((10.6, 3.1, 11.2, 3.4), 20, 30) == (10, 3, 11, 4)  # narrower than a pixel, as some of COCO's
+    assert pixel_box((29.8, 0, 40, 5), 20, 30) == (29, 0, 30, 5)
     with pytest.raises(ValueError, match="holds no pixel of a picture of 20 x 30"):
         pixel_box((30, 0, 40, 5), 20, 30)

@@ -36,9 +36,18 @@ def grabcut(
 
 
 def pixel_box(box: tuple[float, float, float, float], height: int, width: int) -> tuple[int, int, int, int]:
-    """The box in whole pixels, cut to the picture; ValueError when nothing of it is inside."""
-    x0, x1 = (int(np.clip(round(side), 0, width)) for side in (box[0], box[2]))
-    y0, y1 = (int(np.clip(round(side), 0, height)) for side in (box[1], box[3]))
+    """The box in whole pixels, one at least, cut to the picture; ValueError when nothing of it is inside."""
+    (x0, x1), (y0, y1) = _whole(box[0], box[2], width), _whole(box[1], box[3], height)
     if x0 >= x1 or y0 >= y1:
         raise ValueError(f"box {tuple(box)} holds no pixel of a picture of {height} x {width}; correct the annotation")
     return x0, y0, x1, y1
+
+
+def _whole(low: float, high: float, size: int) -> tuple[int, int]:
+    """The pixels from `low` to `high` nearest to both, within 0..size; of less than a pixel, the one in its middle."""
+    low, high = (min(max(side, 0), size) for side in (low, high))
+    first, end = round(low), round(high)
+    if first == end and low < high:
+        first = int((low + high) / 2)
+        end = first + 1
+    return int(first), int(end)
