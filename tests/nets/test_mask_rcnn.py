@@ -191,4 +191,5 @@ def test_learning_rate_factors():
     steps = Optimisation(steps=18000, schedule="steps", drops=(12 / 18, 16 / 18), warmup=0.1)
     assert [round(steps.lr_at(p), 4) for p in (0.05, 0.5, 0.7, 0.95)] == [0.51, 1, 0.1, 0.01]
     assert Optimisation(epochs=1).lr_at(0.5) == pytest.approx(0.5**0.9)
+    assert Optimisation(epochs=50, until=0.25).lr_at(0.999) == pytest.approx(0.75**0.9, rel=1e-3)
     assert Optimisation(epochs=1, schedule="cosine").lr_at(0.5) == pytest.approx(0.5)

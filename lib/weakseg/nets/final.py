@@ -32,6 +32,7 @@ class Optimisation(Group):
     warmup: float = Field(0.0, ge=0, lt=1)  # share of the training
     schedule: Literal["steps", "poly", "cosine"] = "poly"
     drops: tuple[float, ...] = ()  # progress in (0, 1) at which "steps" multiplies by 0.1
+    until: float = Field(1.0, gt=0, le=1)  # share of the schedule that is gone through; below 1 it is stopped early
     clip: PositiveFloat | None = None  # largest gradient norm
     precision: Literal["fp32", "bf16"] = "fp32"
 
@@ -44,6 +45,7 @@ class Optimisation(Group):
     def lr_at(self, progress: float) -> float:
         """Factor on the learning rate at `progress` in [0, 1)."""
         warm = min(1.0, (progress + 1e-3) / self.warmup) if self.warmup else 1.0
+        progress = progress * self.until
         if self.schedule == "steps":
             return warm * 0.1 ** sum(progress >= drop for drop in self.drops)
         if self.schedule == "cosine":
