@@ -1,11 +1,13 @@
 """Parameters, and the whole recipe on a dozen small drawn pictures."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
-from weakseg.data.sets import open_set
+from weakseg.data.menagerie import MenagerieParams, draw_set
+from weakseg.data.sets import DataParams, open_set
 from weakseg.metrics import resample
 from weakseg.nets.final import boxes_of
 from weakseg.nets.mask_rcnn import train_mask_rcnn
@@ -16,7 +18,7 @@ from weakseg.study import places
 from weakseg.study.artifacts import load_instances, save_instances, save_maps
 from weakseg.study.params import load, validate
 from weakseg.study.session import Session, params_model
-from weakseg.study.stages import Artifact
+from weakseg.study.stages import Artifact, Store
 
 NET = {
     "backbone": "tiny",
@@ -179,6 +181,76 @@ def test_a_run_without_a_second_set_says_so(drawn, session):
 def test_alpha_of_the_training_is_read_once(session):
     assert recipe.proxies(session, 0, "val", alpha=0.7).key == recipe.proxies(session, 0, "val").key
     assert recipe.proxies(session, 0, "val", alpha=0.3).key != recipe.proxies(session, 0, "val").key
+
+
+def as_annotated_by_hand(path):
+    """An instances json with what COCO has and drawn pictures have not: no object in the first picture; in the second a
+    crowd, a box without area and one narrower than a pixel."""
+    content = json.loads(path.read_text())
+    first, second = (picture["id"] for picture in content["images"][:2])
+    kept = [a for a in content["annotations"] if a["image_id"] != first]
+    common = {"image_id": second, "category_id": 1, "area": 9, "iscrowd": 0}
+    whole, corner = {"size": [64, 64], "counts": [0, 4096]}, [[60, 60, 63, 60, 63, 63, 60, 63]]
+    kept.append({**common, "id": 901, "iscrowd": 1, "bbox": [0, 0, 64, 64], "segmentation": whole})
+    kept.append({**common, "id": 902, "bbox": [60, 60, 3, 0], "segmentation": corner})
+    kept.append({**common, "id": 903, "bbox": [60.2, 60.3, 0.2, 3.1], "segmentation": corner})
+    path.write_text(json.dumps({**content, "annotations": kept}))
+
+
+@pytest.fixture(scope="module")
+def coco_root(tmp_path_factory):
+    """A data root with COCO and DUTS, as the profile `paper` wants it."""
+    root = tmp_path_factory.mktemp("coco")
+    draw_set(root, menagerie=MenagerieParams(size=64, classes=3, n_trainaug=8, n_train=2, n_val=4, n_tune=1,
+                                             n_salient=6, n_salient_test=1, n_ilso=2))  # fmt: skip
+    (root / "DUTS/DUTS-Single.txt").write_text("\n".join(f"thing_{k:06d}" for k in range(6)))
+    for part in ("train", "val"):
+        as_annotated_by_hand(root / f"coco/annotations/instances_{part}2017.json")
+    return root
+
+
+@pytest.fixture(scope="module")
+def on_coco(coco_root, tmp_path_factory):
+    """The second set of the profile `paper`: a few steps of small networks, all else as the profile has it."""
+    found = of_profile("boxcaseg", "paper")
+    short = {
+        "data": found.crowd.data.model_copy(update={"root": str(coco_root)}),
+        "training": found.crowd.training.model_copy(update={"steps": 3, "batch_size": 16}),
+        "detector": found.crowd.detector.model_copy(update={"steps": 2, "batch_size": 4}),
+    }
+    given = found.model_copy(update={"crowd": found.crowd.model_copy(update=short)})
+    out = tmp_path_factory.mktemp("out")
+    net = {name: value for name, value in NET.items() if name not in ("training", "test")}
+    small = {name: TINY["segmenter"][name] for name in ("backbone", "weights", "samples")}
+    s = Session("boxcaseg", given, Store(out / "runs"), out)
+    return recipe.crowd(
+        s.changed(mask_rcnn={**net, "weights": None, "short_side": None, "pyramid_pool": False}, segmenter=small)
+    )
+
+
+def test_boxes_of_coco_become_masks(on_coco):
+    made, how = recipe.finished(on_coco, 0, "val"), on_coco.params.segmenter
+    assert (how.training.steps, how.training.until, how.loss.alpha, how.sampling.crowded) == (3, 0.25, 0.6, 0.25)
+    opened = open_set(recipe.pictures(on_coco), on_coco.params.data, "val")
+    found = [len(load_instances(made / "instances", name)[1]) for name in opened.names]
+    assert found == [len(opened.objects(index)) for index in range(len(opened))] and found[0] == 0
+    assert 0 <= value(recipe.proxy_evidence(on_coco, made, recipe.judged(on_coco)), "mIoU*") <= 100
+
+
+@pytest.mark.parametrize("row", ["BoxCaseg", "BBTP", "Mask R-CNN (oracle)"])
+def test_every_row_of_table_2_learns_from_coco(on_coco, row):
+    predict = {"BoxCaseg": recipe.final_instances, "BBTP": partial(recipe.baseline, name="bbtp")}
+    judged = recipe.detection_evidence(on_coco, predict.get(row, recipe.supervised)(on_coco, 0))
+    assert 0 <= json.loads((judged / "coco.json").read_text())["AP"] <= 100
+
+
+def test_the_paper_on_coco_is_the_papers():
+    crowd = of_profile("boxcaseg", "paper").crowd
+    assert crowd.data == DataParams(layout="coco") and (crowd.ratio, crowd.crowded, crowd.alpha) == ((11, 5), 0.25, 0.6)
+    how, detector = crowd.training, crowd.detector
+    salient_each = SamplingParams(ratio=crowd.ratio).shares(how.batch_size)[1]
+    assert how.steps == 50 * (7991 // salient_each) and how.lr * how.lr_at(1) == pytest.approx(0.008 * 0.75**0.9)
+    assert [round(detector.lr_at(step / 90_000), 4) for step in (500, 59_999, 60_100, 80_100)] == [1, 1, 0.1, 0.01]
 
 
 def test_what_the_method_was_given(session):

@@ -51,10 +51,11 @@ def judge_detections(out: Path, *, predictions: Artifact, pictures: Artifact, da
     """Stage: evidence.npz of predictions/instances/<name>.npz at the thresholds of table 1, and coco.json, the summary
     of the COCO evaluation (percent; null where the set has no object of that size)."""
     view = open_set(pictures, data, split)
-    found = [
-        (name, load_instances(predictions / "instances", name), view.instances(index))
-        for index, name in enumerate(view.names)
-    ]
-    instance_ap.collect(found, len(view.classes), THRESHOLDS).save(out / "evidence.npz")
-    summary = {name: None if np.isnan(value) else value for name, value in coco_ap(found, len(view.classes)).items()}
+
+    def found():  # read twice, one picture at a time: all masks of COCO's val do not fit in memory
+        for index, name in enumerate(view.names):
+            yield name, load_instances(predictions / "instances", name), view.instances(index)
+
+    instance_ap.collect(found(), len(view.classes), THRESHOLDS).save(out / "evidence.npz")
+    summary = {name: None if np.isnan(value) else value for name, value in coco_ap(found(), len(view.classes)).items()}
     write_text(out / "coco.json", json.dumps(summary, indent=1) + "\n")

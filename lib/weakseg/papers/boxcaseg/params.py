@@ -6,6 +6,7 @@ from weakseg.baselines.boxinst import BoxInstParams
 from weakseg.baselines.sdi import SdiParams
 from weakseg.data.sets import DataParams
 from weakseg.nets.classifier import ClassifierParams
+from weakseg.nets.final import Optimisation
 from weakseg.nets.mask_rcnn import MaskRcnnParams
 from weakseg.papers.boxcaseg.stages import SegmenterParams
 from weakseg.study.params import Group
@@ -23,12 +24,16 @@ class CrowdParams(Group):
 
     ratio, crowded, alpha: what its training changes in `segmenter` (the paper: 9:7 at best; the released code: 11:5,
     0.25, 0.6).
+    training, detector: how the joint network and the Mask R-CNN are optimised there; null: as in `segmenter` and
+    `mask_rcnn`.
     """
 
     data: DataParams
     ratio: tuple[int, int] | None = (11, 5)
     crowded: float = Field(1.0, gt=0, le=1)
     alpha: float = Field(0.6, ge=0, le=1)
+    training: Optimisation | None = None
+    detector: Optimisation | None = None
 
 
 class SweepParams(Group):

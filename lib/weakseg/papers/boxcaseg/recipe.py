@@ -50,9 +50,13 @@ def crowd(s: Session) -> Session:
     how = s.params.crowd
     if how is None:
         raise ValueError("crowd: this run has no second set; give the group `crowd` in the params file")
-    sampling = {"ratio": how.ratio, "crowded": how.crowded}
+    changes = {"sampling": {"ratio": how.ratio, "crowded": how.crowded}, "loss": {"alpha": how.alpha}}
+    if how.training:
+        changes["training"] = how.training
     there = replace(s, params=s.params.model_copy(update={"data": how.data}))
-    return variant(there, sampling=sampling, loss={"alpha": how.alpha})
+    if how.detector:
+        there = there.changed(mask_rcnn={"training": how.detector})
+    return variant(there, **changes)
 
 
 def judged(s: Session) -> str:
