@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from weakseg.study import bill, devices, places, plan, rates, rehearsal, resources, work
+from weakseg.data.sets import DataParams
+from weakseg.study import bill, counts, devices, places, plan, rates, rehearsal, resources, work
 from weakseg.study.stages import Store
 from weakseg.study.standins import UNKNOWN
 
@@ -38,6 +39,13 @@ def test_a_network_over_pictures_by_hand():
 def test_what_is_set_aside_is_not_trained_on():
     params = {"data": VOC | {"tune_take": 100}, "classifier": classifier(epochs=1, batch_size=1), "seed": 0}
     assert work.of("m.train_classifier", params, {}).steps == 10482
+
+
+def test_coco_is_counted_as_it_is():
+    coco = DataParams(layout="coco", tune_take=100)
+    found = {split: counts.pictures(coco, split) for split in ("trainaug", "train", "val", "val_instances", "tune")}
+    assert found == {"trainaug": 118_187, "train": 4900, "val": 5000, "val_instances": 5000, "tune": 100}
+    assert counts.classes(coco) == 80 and counts.pixels(coco) == 640 * 480
 
 
 @pytest.mark.parametrize("name", ["tiny", "small", "mobilenet_v2", "vgg16", "hrnet_w48"])

@@ -1,12 +1,17 @@
-"""How many pictures a split has, and of what size, before there are any: from the params, or as VOC 2012 has them."""
+"""How many pictures a split has, and of what size, before there are any: from the params, or as VOC 2012 and COCO 2017
+have them.
+"""
 
 import functools
 import math
 
+from weakseg.data.coco import N_TRAIN
 from weakseg.data.sets import SPLITS, DataParams
 
 VOC = {"trainaug": 10582, "train": 1464, "val": 1449, "trainval": 2913, "test": 1456}
 """PASCAL VOC 2012 with SBD; its pictures are 500 pixels wide and about 375 high."""
+COCO = {"trainaug": 118287, "train": N_TRAIN, "val": 5000}
+"""COCO 2017, 80 classes; its pictures are 640 pixels wide or high, the other side mostly 480."""
 
 
 def pictures(data: DataParams, split: str, source: str | None = None) -> int:
@@ -32,15 +37,19 @@ def names(data: DataParams, split: str, source: str | None = None) -> list[str]:
         return _range({"val": "val", "tune": "tune"}.get(behind, ""), 0, n)
     if split == "tune":
         return _range("tune", 0, data.tune_take)
-    n = VOC.get(SPLITS.get(split, split), VOC["trainaug"]) - (data.tune_take if split in ("train", "trainaug") else 0)
+    official = COCO if data.layout == "coco" else VOC
+    n = official.get(SPLITS.get(split, split), official["trainaug"])
+    n -= data.tune_take if split in ("train", "trainaug") else 0
     return _range("val" if behind.startswith("val") else "", 0, n)
 
 
 def classes(data: DataParams) -> int:
-    """How many classes: as drawn, as chosen, or VOC's twenty."""
-    return data.menagerie.classes if data.menagerie else len(data.classes or range(20))
+    """How many classes: as drawn, as chosen, or all: VOC's twenty, COCO's eighty."""
+    whole = 80 if data.layout == "coco" else 20
+    return data.menagerie.classes if data.menagerie else len(data.classes or range(whole))
 
 
 def pixels(data: DataParams) -> int:
     """Pixels of one picture."""
-    return math.prod(data.menagerie.shape) if data.menagerie else 500 * 375
+    official = 640 * 480 if data.layout == "coco" else 500 * 375
+    return math.prod(data.menagerie.shape) if data.menagerie else official
