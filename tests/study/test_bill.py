@@ -1,6 +1,7 @@
 """The bill before the run: steps and operations by hand, rates that repeat what was measured, its error on the demo."""
 
 import json
+from collections import defaultdict
 
 import pytest
 
@@ -96,7 +97,10 @@ def test_a_seed_predicts_the_others():
 @pytest.mark.skipif(not DEMO.is_file(), reason="no results of the demo are published here")
 def test_on_the_published_demo_the_error_is_below_a_quarter():
     found = [rates._measured(record, "demo") for record in json.loads(DEMO.read_text())["stages"]]
-    ran = rates.on_one_machine([one for group in found for one in group.values()])
+    by_machine = defaultdict(list)
+    for one in (one for group in found for one in group.values()):
+        by_machine[one.machine].append(one)
+    ran = max(by_machine.values(), key=lambda some: len(set(rates.seeds_of(some).values())))  # it ran several seeds
     errors = rates.held_out_seeds(ran)
     assert len(errors) >= 2 and all(abs(error) < 0.25 for error in errors.values()), errors
     assert abs(rates.held_out_stages(ran)) < 0.25
