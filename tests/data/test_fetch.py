@@ -211,6 +211,14 @@ def test_fetch_extracts_once_and_leaves_no_archive(small, tmp_path):
     assert len(small.asked) == asked and not list(tmp_path.rglob("*.tar*[!n]"))
 
 
+def test_an_older_python_whose_tarfile_has_no_filter_extracts_too(small, tmp_path, monkeypatch):
+    plain = tarfile.TarFile.extractall
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    monkeypatch.setattr(tarfile.TarFile, "extractall", lambda opened, folder: plain(opened, folder))
+    fetch.fetch("voc2012", tmp_path, base=small.url)
+    assert (tmp_path / "VOCdevkit/VOC2012/1.txt").read_text() == "one"
+
+
 def test_without_a_published_checksum_the_first_download_is_recorded(small, tmp_path):
     (line,) = fetch.fetch("ecssd", tmp_path, base=small.url)
     found = hashlib.sha256(small.files["/zips/images.zip"]).hexdigest()

@@ -121,6 +121,13 @@ def test_a_rehearsal_computes_nothing_asks_with_real_keys_and_leaves_no_trace(tm
     assert len(judged) >= 4 and trained.plan["key"] in rehearsal.behind(judged, found.asked)
 
 
+def test_a_training_is_planned_where_its_weights_are_not_at_hand(monkeypatch):
+    for name in ("WEAKSEG_WEIGHTS", "WEAKSEG_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    found = rehearsal.rehearse(plan.Run("boxcaseg", "ablations", "paper", {"seeds": [0]}))
+    assert {"stages.train_segmenter", "detector.train_proxy_rcnn"} <= {one.name for one in found.asked.values()}
+
+
 def test_a_statement_that_needs_results_is_passed_over_and_the_next_one_runs():
     names, found = {}, rehearsal.Rehearsal(plan.Run("irn", "ablations", "toy"))
     text = "a = [].pop()\nfor k in (1, 2):\n    b = a.missing + {}['x']\n    c = k"

@@ -177,5 +177,7 @@ def extract(archive: Path, folder: Path, most_bytes: int) -> int:
         if isinstance(opened, zipfile.ZipFile):
             opened.extractall(folder)
         else:
-            opened.extractall(folder, filter="data")
+            # Python before 3.11.4 (Debian 12 has 3.11.2) knows no filter; every member was judged above
+            known = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            opened.extractall(folder, **known)
     return count

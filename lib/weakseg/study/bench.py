@@ -24,8 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from weakseg.data.sets import DataParams
 from weakseg.nets import backbones
 from weakseg.study import checkpoint, counts, machine, places, plan, samples, train, work
-from weakseg.study.rehearsal import Asked, behind, rehearse
-from weakseg.study.stages import Artifact
+from weakseg.study.rehearsal import Asked, Performance, behind, rehearse
 from weakseg.study.standins import swapped
 
 PARTS = ("data", "forward", "backward", "optimiser")
@@ -151,45 +150,25 @@ class _Runs:
     """Stages of one bench: computed into a folder that goes away, each training cut short and timed on its way."""
 
     def __init__(self, folder: Path, asked: dict[str, Asked], paper: str, steps: int) -> None:
-        self.folder, self.asked, self.paper, self.steps = folder, asked, paper, steps
-        self.made: dict[str, Path] = {}
+        self.performed, self.paper, self.steps = Performance(folder, asked), paper, steps
         self.last: dict[str, Any] = {}  # what the latest training left here
 
     def measure(self, one: Asked) -> Step:
         """The step of a training, or the whole of an inference stage, a second time."""
         about = {"paper": self.paper, "stage": one.name, "precision": work.precision(one.plan["params"])}
         about |= {"peak": _peak(about["precision"]), "device": _device_name()}
-        self.made.pop(one.plan["key"], None)  # measured anew where it was an input of another
+        self.performed.made.pop(one.plan["key"], None)  # measured anew where it was an input of another
         try:
-            self.compute(one)
+            self.performed.compute(one)
             if one.name.split(".")[1].startswith("train_"):
                 return Step(**about, **self.last)
             return Step(**about, **self._inference(one))
         except Exception as error:  # a bench shows what runs here and says of the rest why not
             return Step(**about, why=f"{type(error).__name__}: {error}"[:200])
 
-    def compute(self, one: Asked) -> Path:
-        """The stage's folder, after its inputs'."""
-        key = one.plan["key"]
-        if key not in self.made:
-            arguments = {name: self._real(value) for name, value in one.arguments.items()}
-            out = self.folder / key[:16]
-            out.mkdir(exist_ok=True)
-            one.function(out, **arguments)
-            self.made[key] = out
-        return self.made[key]
-
-    def _real(self, value: Any) -> Any:
-        """An argument with every artifact computed."""
-        if isinstance(value, Artifact):
-            return Artifact(self.compute(self.asked[value.key]), value.key) if value.key in self.asked else value
-        if isinstance(value, dict):
-            return {name: self._real(item) for name, item in value.items()}
-        return type(value)(map(self._real, value)) if isinstance(value, list | tuple) else value
-
     def _inference(self, one: Asked) -> dict[str, Any]:
-        arguments = {name: self._real(value) for name, value in one.arguments.items()}
-        out, params = self.folder / "again", one.plan["params"]
+        arguments = self.performed.arguments(one)
+        out, params = self.performed.folder / "again", one.plan["params"]
         out.mkdir(exist_ok=True)
         with FlopCounterMode(display=False) as counter:
             one.function(out, **arguments)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from weakseg.data import sets
 from weakseg.metrics import resample
@@ -74,6 +74,35 @@ def behind(keys: list[str], asked: dict[str, Asked]) -> list[str]:
     return list(reached)
 
 
+class Performance:
+    """Rehearsed stages, now computed: each once, after its inputs, into a folder of its own below `folder`."""
+
+    def __init__(self, folder: Path, asked: dict[str, Asked]) -> None:
+        self.folder, self.asked = folder, asked
+        self.made: dict[str, Path] = {}
+
+    def compute(self, one: Asked) -> Path:
+        """The stage's folder, made if it was not yet."""
+        key = one.plan["key"]
+        if key not in self.made:
+            arguments, out = self.arguments(one), self.folder / key[:16]
+            out.mkdir(parents=True, exist_ok=True)
+            one.function(out, **arguments)
+            self.made[key] = out
+        return self.made[key]
+
+    def arguments(self, one: Asked) -> dict[str, Any]:
+        """What the stage takes, with every input computed."""
+        return {name: self._real(value) for name, value in one.arguments.items()}
+
+    def _real(self, value: Any) -> Any:
+        if isinstance(value, Artifact):
+            return Artifact(self.compute(self.asked[value.key]), value.key) if value.key in self.asked else value
+        if isinstance(value, dict):
+            return {name: self._real(item) for name, item in value.items()}
+        return type(value)(map(self._real, value)) if isinstance(value, list | tuple) else value
+
+
 def _stage(found: Rehearsal) -> Any:
     """Everything that a notebook meets, replaced by what asks, counts, or knows nothing."""
     readers = [f for f in vars(artifacts).values() if callable(f) and getattr(f, "__name__", "").startswith("load_")]
@@ -130,9 +159,11 @@ def _external_if_there(real: Callable) -> Callable:
 def _weights_if_there(real: Callable) -> Callable:
     def find_weights(weights: str, name: str) -> Path | None:
         try:
-            return real(weights, name)
+            found = real(weights, name)
         except FileNotFoundError:
             return Absent(weights)
+        # No file means torchvision's own, and of other nets it has none.
+        return Absent(weights) if found is None and name not in get_args(backbones.Name) else found
 
     return find_weights
 
