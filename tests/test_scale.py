@@ -1,0 +1,220 @@
+"""Every stage that the notebooks of the five papers ask for, run for a few steps with the params of profile `paper`.
+
+Run by `pytest -m scale` (docs/scale.md). Form "a quarter": lengths in pixels are a quarter, batches hold two samples.
+Form "full" has the papers' resolution and batches, for a machine with enough memory; nothing is cut but steps and
+pictures. Weights come from files of random networks where the params look for theirs.
+"""
+
+import contextlib
+import functools
+import inspect
+import io
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import torch
+import torchvision
+import yaml
+
+from weakseg.data.coco import CocoSet
+from weakseg.data.files import write_lines
+from weakseg.data.layouts import thing_name
+from weakseg.data.menagerie import MenagerieParams, draw_set
+from weakseg.data.voc import VocSet
+from weakseg.nets import hrnet
+from weakseg.study import machine, places, plan, run, train
+from weakseg.study.artifacts import load_instances, load_labels
+from weakseg.study.rehearsal import Asked, Performance, rehearse
+from weakseg.study.standins import functions_of
+from weakseg.study.train import save_model
+
+PAPERS = plan.papers("paper")
+NOTEBOOKS = ("ablations", "baselines", "figures")
+LENGTHS = ("crop", "long_side", "salient_side", "short_side", "short_sides", "side", "test_side")
+BATCHES = ("batch_size", "infer_batch_size")
+LEAST = {"guided_labelling": 225}  # pixels, 8 k + 1 as the 321 of the paper: VGG16's first full layer sees 7 x 7 cells
+NEEDED = 32  # GB; a step of the largest backbones keeps 12 of them
+NETS = ("resnet50", "resnet101", "vgg16")
+
+pytestmark = pytest.mark.scale
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is drawn, and for how many steps every training runs; `smaller`: with a quarter of each length."""
+
+    drawn: MenagerieParams
+    steps: int
+    smaller: bool
+
+
+QUARTER = MenagerieParams(
+    size=(94, 125), classes=3, n_trainaug=2, n_train=2, n_val=1, n_tune=1, n_salient=2, n_salient_test=0, n_ilso=4
+)
+FULL = MenagerieParams(  # as many as the largest batches hold: 40 with tags, 32 boxes and salient ones, 16 with counts
+    size=(375, 500), classes=8, n_trainaug=40, n_train=16, n_val=2, n_tune=2, n_salient=32, n_salient_test=0, n_ilso=32
+)
+
+
+def smaller(value: Any, least: int, name: str = "") -> Any:
+    """Params as they are, but for lengths of a quarter, `least` or more, in steps of 32 pixels, and batches of two."""
+    if isinstance(value, dict):
+        return {key: smaller(item, least, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [smaller(item, least, name) for item in value]
+    if name in BATCHES:
+        return min(value, 2)
+    return max(least, value // 128 * 32) if name in LENGTHS and value else value
+
+
+def random_weights(folder: Path) -> None:
+    """Files of random networks: torchvision's in the cache below `folder`, the HRNet in `folder` itself."""
+    cache = folder / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    for name in NETS:
+        with torch.device("meta"):
+            net = torchvision.models.get_model(name)
+        file = Path(torchvision.models.get_model_weights(name).IMAGENET1K_V1.url).name
+        torch.save({key: drawn_at_random(key, value) for key, value in net.state_dict().items()}, cache / file)
+    save_model(hrnet.build_hrnet("hrnet_w48").branches, folder / "hrnet_w48.safetensors")
+
+
+def drawn_at_random(name: str, like: torch.Tensor) -> torch.Tensor:
+    """A convolution as He et al. 2015 draw it, a norm that keeps what it gets; the last layers, not used, are zeros."""
+    if like.ndim == 4:
+        return torch.randn(like.shape) * math.sqrt(2 / like[0].numel())
+    if name.startswith(("fc.", "classifier.")):
+        return torch.zeros(()).expand(like.shape)  # one number on the disk
+    if name.endswith("bn3.weight"):  # else each block would double the variance, and statistics are frozen
+        return torch.full(like.shape, 0.2)
+    ones = name.endswith("running_var") or (name.endswith("weight") and like.ndim == 1)
+    return (torch.ones if ones else torch.zeros)(like.shape, dtype=like.dtype)
+
+
+def write_project(root: Path, form: Form) -> None:
+    """Below `root`: pictures in every layout, weights, and the project's notebooks beside params of this form."""
+    draw_set(root / "data", menagerie=form.drawn)
+    write_lines(root / "data/DUTS/DUTS-Single.txt", [thing_name(index) for index in range(form.drawn.n_salient)])
+    random_weights(root / "weights")
+    (root / "params/paper").mkdir(parents=True)
+    for folder in ("notebooks", "params/reported", "params/claims"):
+        (root / folder).symlink_to(places.root() / folder)
+    for paper in PAPERS:
+        given = run.check(plan.Run(paper, "ablations", "paper")) | {"seeds": [0]}  # with every default
+        if form.smaller:
+            given = smaller(given, LEAST.get(paper, 64))
+        places.write_text(root / f"params/paper/{paper}.yaml", yaml.safe_dump(given))
+
+
+def shortened(steps: int) -> Callable[..., pd.DataFrame]:
+    """`train.fit` for so many steps, with a line of the log for each."""
+    plain = train.fit
+    return lambda *given, **how: plain(*given, **{**how, "epochs": None, "steps": steps, "log_every": 1})
+
+
+class Study:
+    """The stages of all papers at this form: asked for by rehearsed notebooks, computed once."""
+
+    def __init__(self, root: Path) -> None:
+        self.performance = Performance(root / "runs", {})
+
+    @functools.cache  # noqa: B019 (there is one for each form)
+    def asked(self, paper: str) -> list[Asked]:
+        """Of each kind of stage in the paper's notebooks the first: of one function, on one set, in one form."""
+        found: dict[str, Asked] = {}
+        with contextlib.redirect_stdout(io.StringIO()):
+            for notebook in NOTEBOOKS:
+                found |= rehearse(plan.Run(paper, notebook, "paper")).asked
+        self.performance.asked |= found
+        return list({kind_of(one): one for one in reversed(found.values())}.values())[::-1]
+
+    @functools.cache  # noqa: B019
+    def computed(self, paper: str) -> list[tuple[Asked, Path]]:
+        """These stages with their folders."""
+        return [(one, self.performance.compute(one)) for one in self.asked(paper)]
+
+
+def kind_of(one: Asked) -> tuple:
+    """What makes a stage another one: its function, its words (a form, a rule, a head), the folder of its pictures."""
+    words = {name: word for name, word in one.plan["params"].items() if isinstance(word, str) and name != "split"}
+    return one.plan["stage"], *words.values(), (one.plan["params"].get("data") or {}).get("root")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[Form(QUARTER, 1, True), Form(FULL, 20, False)],
+    ids=["a quarter", "full"],
+)
+def form(request) -> Form:
+    here = memory()
+    if not request.param.smaller and here < NEEDED:
+        pytest.skip(f"needs {NEEDED} GB of a card or, without one, of the machine (here {here:.0f}); see docs/scale.md")
+    return request.param
+
+
+def memory() -> float:
+    """GB of the device that trains."""
+    on_card = machine.device().type == "cuda"
+    return (torch.cuda.mem_get_info()[1] if on_card else psutil.virtual_memory().total) / 2**30
+
+
+@pytest.fixture(scope="module")
+def study(form, tmp_path_factory) -> Iterator[Study]:
+    root = tmp_path_factory.mktemp("scale")
+    write_project(root, form)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, folder in (("ROOT", ""), ("DATA", "data"), ("WEIGHTS", "weights"), ("OUTPUTS", "outputs")):
+            patch.setenv(f"WEAKSEG_{name}", str(root / folder))
+        patch.setenv("TORCH_HOME", str(root / "weights"))
+        patch.setattr(train, "fit", shortened(form.steps))
+        yield Study(root)
+    shutil.rmtree(root)  # networks of gigabytes
+
+
+@pytest.fixture(scope="module", params=PAPERS)
+def computed(study, request) -> list[tuple[Asked, Path]]:
+    return study.computed(request.param)
+
+
+def test_every_training_takes_its_steps_with_finite_losses(form, computed):
+    trained = {one.name: folder for one, folder in computed if one.name.split(".")[1].startswith("train_")}
+    assert trained
+    for name, folder in trained.items():
+        log = pd.read_csv(folder / "log.csv")
+        assert log["step"].tolist() == list(range(1, form.steps + 1)), name
+        assert np.isfinite(log).all(axis=None), name
+        assert (folder / "model.safetensors").is_file(), name
+
+
+def test_what_is_found_has_the_size_of_the_pictures(form, computed):
+    read = {"instances": lambda *file: load_instances(*file)[0], "semantic": load_labels}
+    checked = 0
+    for one, folder in computed:
+        for kind in read:
+            for file in (folder / kind).glob("*"):
+                assert read[kind](file.parent, file.stem).shape[-2:] == form.drawn.shape, f"{one.name}: {file.name}"
+                checked += 1
+    assert checked
+
+
+def test_every_training_of_the_library_is_asked_for(study):
+    packages = ["weakseg.nets", "weakseg.baselines", *(f"weakseg.papers.{paper}" for paper in PAPERS)]
+    functions = [function for package in packages for function in functions_of(package)]
+    stages = {f for f in functions if f.__name__.startswith("train_") and "out" in inspect.signature(f).parameters}
+    assert stages <= {one.function for paper in PAPERS for one in study.asked(paper)}
+
+
+def test_the_pictures_lie_in_the_layouts_of_voc_and_coco(form, study):
+    root = Path(os.environ["WEAKSEG_DATA"])
+    for view in (VocSet(root, "val"), CocoSet(root / "coco", "val")):
+        assert len(view) == form.drawn.n_val
+        assert view.image(0).shape == (*form.drawn.shape, 3) and view.instances(0)[0].shape[1:] == form.drawn.shape
