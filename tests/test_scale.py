@@ -1,8 +1,9 @@
 """Every stage that the notebooks of the five papers ask for, run for a few steps with the params of profile `paper`.
 
-Run by `pytest -m scale` (docs/scale.md). Form "a quarter": lengths in pixels are a quarter, batches hold two samples.
-Form "full" has the papers' resolution and batches, for a machine with enough memory; nothing is cut but steps and
-pictures. Weights come from files of random networks where the params look for theirs.
+Form "small" is one of the ordinary tests: a single step, pictures a quarter as wide, batches of two, few proposals.
+Form "full" has the papers' resolution and batches; nothing is cut but steps and pictures. It is run by
+`pytest -m scale`, on a machine with enough memory (docs/scale.md). Weights come from files of random networks, where
+the params look for theirs.
 """
 
 import contextlib
@@ -31,8 +32,9 @@ from weakseg.data.layouts import thing_name
 from weakseg.data.menagerie import MenagerieParams, draw_set
 from weakseg.data.voc import VocSet
 from weakseg.nets import hrnet
+from weakseg.ops.cam import grid_size
 from weakseg.study import machine, places, plan, run, train
-from weakseg.study.artifacts import load_instances, load_labels
+from weakseg.study.artifacts import load_instances, load_labels, load_maps
 from weakseg.study.rehearsal import Asked, Performance, rehearse
 from weakseg.study.standins import functions_of
 from weakseg.study.train import save_model
@@ -40,24 +42,22 @@ from weakseg.study.train import save_model
 PAPERS = plan.papers("paper")
 NOTEBOOKS = ("ablations", "baselines", "figures")
 LENGTHS = ("crop", "long_side", "salient_side", "short_side", "short_sides", "side", "test_side")
-BATCHES = ("batch_size", "infer_batch_size")
-LEAST = {"guided_labelling": 225}  # pixels, 8 k + 1 as the 321 of the paper: VGG16's first full layer sees 7 x 7 cells
+MOST = {"batch_size": 2, "infer_batch_size": 2, "limit": 8, "detections": 8, "roi_samples": 32, "size": 14}
+MOST |= {"proposal_samples": 32, "proposals": 32, "proposals_before_nms": 64, "foreground": 2, "background": 2}
 NEEDED = 36  # GB; by count a step keeps up to 20, with 2 x 2,000 proposals of community learning
 NETS = ("resnet50", "resnet101", "vgg16")
-
-pytestmark = pytest.mark.scale
 
 
 @dataclass(frozen=True)
 class Form:
-    """What is drawn, and for how many steps every training runs; `smaller`: with a quarter of each length."""
+    """What is drawn, how many steps every training takes, and whether it is the small form."""
 
     drawn: MenagerieParams
     steps: int
-    smaller: bool
+    small: bool
 
 
-QUARTER = MenagerieParams(
+SMALL = MenagerieParams(
     size=(94, 125), classes=3, n_trainaug=2, n_train=2, n_val=1, n_tune=1, n_salient=2, n_salient_test=0, n_ilso=4
 )
 FULL = MenagerieParams(  # as many as the largest batches hold: 40 with tags, 32 boxes and salient ones, 16 with counts
@@ -65,15 +65,15 @@ FULL = MenagerieParams(  # as many as the largest batches hold: 40 with tags, 32
 )
 
 
-def smaller(value: Any, least: int, name: str = "") -> Any:
-    """Params as they are, but for lengths of a quarter, `least` or more, in steps of 32 pixels, and batches of two."""
+def smaller(value: Any, name: str = "") -> Any:
+    """Params as they are, but for lengths in pixels and numbers of samples. An odd length (321) stays one."""
     if isinstance(value, dict):
-        return {key: smaller(item, least, key) for key, item in value.items()}
+        return {key: smaller(item, key) for key, item in value.items()}
     if isinstance(value, list):
-        return [smaller(item, least, name) for item in value]
-    if name in BATCHES:
-        return min(value, 2)
-    return max(least, value // 128 * 32) if name in LENGTHS and value else value
+        return [smaller(item, name) for item in value[: 1 if name == "short_sides" else None]]
+    if value and name in LENGTHS:
+        return min(max(value // 128 * 32, 64), 128) + value % 2
+    return min(value, MOST[name]) if value and name in MOST else value
 
 
 def random_weights(folder: Path) -> None:
@@ -110,8 +110,10 @@ def write_project(root: Path, form: Form) -> None:
         (root / folder).symlink_to(places.root() / folder)
     for paper in PAPERS:
         given = run.check(plan.Run(paper, "ablations", "paper")) | {"seeds": [0]}  # with every default
-        if form.smaller:
-            given = smaller(given, LEAST.get(paper, 64))
+        if form.small:
+            given = smaller(given)
+            if paper == "guided_labelling":
+                given["tagger"]["side"] = 193  # VGG-16's fc6 reads 7 x 7 cells of 32 pixels
         places.write_text(root / f"params/paper/{paper}.yaml", yaml.safe_dump(given))
 
 
@@ -122,20 +124,26 @@ def shortened(steps: int) -> Callable[..., pd.DataFrame]:
 
 
 class Study:
-    """The stages of all papers at this form: asked for by rehearsed notebooks, computed once."""
+    """The stages of all papers at one form: asked for by rehearsed notebooks, computed once."""
 
-    def __init__(self, root: Path) -> None:
-        self.performance = Performance(root / "runs", {})
+    def __init__(self, root: Path, form: Form) -> None:
+        self.form, self.performance = form, Performance(root / "runs", {})
 
     @functools.cache  # noqa: B019 (there is one for each form)
     def asked(self, paper: str) -> list[Asked]:
-        """Of each kind of stage in the paper's notebooks the first: of one function, on one set, in one form."""
+        """Of each kind of stage in the paper's notebooks the one that is asked for first."""
         found: dict[str, Asked] = {}
         with contextlib.redirect_stdout(io.StringIO()):
             for notebook in NOTEBOOKS:
                 found |= rehearse(plan.Run(paper, notebook, "paper")).asked
         self.performance.asked |= found
-        return list({kind_of(one): one for one in reversed(found.values())}.values())[::-1]
+        return list({self.kind(one): one for one in reversed(found.values())}.values())[::-1]
+
+    def kind(self, one: Asked) -> tuple:
+        """Its function; at the full form also its words (a form, a rule, a head) and the folder of its pictures."""
+        words = {name: word for name, word in one.plan["params"].items() if isinstance(word, str) and name != "split"}
+        more = *words.values(), (one.plan["params"].get("data") or {}).get("root")
+        return one.plan["stage"], *(() if self.form.small else more)
 
     @functools.cache  # noqa: B019
     def computed(self, paper: str) -> list[tuple[Asked, Path]]:
@@ -143,20 +151,14 @@ class Study:
         return [(one, self.performance.compute(one)) for one in self.asked(paper)]
 
 
-def kind_of(one: Asked) -> tuple:
-    """What makes a stage another one: its function, its words (a form, a rule, a head), the folder of its pictures."""
-    words = {name: word for name, word in one.plan["params"].items() if isinstance(word, str) and name != "split"}
-    return one.plan["stage"], *words.values(), (one.plan["params"].get("data") or {}).get("root")
-
-
 @pytest.fixture(
     scope="module",
-    params=[Form(QUARTER, 1, True), Form(FULL, 20, False)],
-    ids=["a quarter", "full"],
+    params=[Form(SMALL, 1, True), pytest.param(Form(FULL, 20, False), marks=pytest.mark.scale)],
+    ids=["small", "full"],
 )
 def form(request) -> Form:
     here = memory()
-    if not request.param.smaller and here < NEEDED:
+    if not request.param.small and here < NEEDED:
         pytest.skip(f"needs {NEEDED} GB of a card or, without one, of the machine (here {here:.0f}); see docs/scale.md")
     return request.param
 
@@ -176,7 +178,7 @@ def study(form, tmp_path_factory) -> Iterator[Study]:
             patch.setenv(f"WEAKSEG_{name}", str(root / folder))
         patch.setenv("TORCH_HOME", str(root / "weights"))
         patch.setattr(train, "fit", shortened(form.steps))
-        yield Study(root)
+        yield Study(root, form)
     shutil.rmtree(root)  # networks of gigabytes
 
 
@@ -204,6 +206,14 @@ def test_what_is_found_has_the_size_of_the_pictures(form, computed):
                 assert read[kind](file.parent, file.stem).shape[-2:] == form.drawn.shape, f"{one.name}: {file.name}"
                 checked += 1
     assert checked
+
+
+def test_fields_lie_on_the_grid_of_stride_4(form, study):
+    folder = dict((one.name, folder) for one, folder in study.computed("irn"))["stages.make_fields"]
+    h, w = grid_size(form.drawn.shape)
+    for file in (folder / "fields").glob("*"):
+        found = load_maps(file.parent, file.stem)
+        assert found["boundary"].shape == (h, w) and found["displacement"].shape == (2, h, w)
 
 
 def test_every_training_of_the_library_is_asked_for(study):

@@ -13,12 +13,14 @@ paper=${1:-irn}
 scratch=$(mkdir -p "${2:-slurm_demo}" && cd "${2:-slurm_demo}" && pwd)
 project=$(cd "$(dirname "$0")/.." && pwd)
 host=$(hostname -s)
+found=/run/slurm/conf/slurm.conf # where a job looks for it: the executor takes SLURM's variables from its jobs
 export SLURM_CONF="$scratch/slurm.conf" WEAKSEG_ROOT="$project" OMP_NUM_THREADS=1 WEAKSEG_DEVICE=cpu
 cd "$project"
 
 say() { echo "$(date +%H:%M:%S) $*"; }
 started=""
 finish() {
+    [ "$(readlink "$found")" = "$SLURM_CONF" ] && rm "$found"
     for process in $started; do kill "$process" 2>/dev/null || true; done
     wait 2>/dev/null || true
 }
@@ -28,6 +30,8 @@ trap 'exit 1' INT TERM
 # ---------------------------------------------------------------- a cluster of two nodes on loopback
 
 configure() {
+    [ ! -e /etc/slurm/slurm.conf ] || { echo "slurm_demo: this machine has a SLURM of its own, /etc/slurm/slurm.conf" >&2; exit 1; }
+    mkdir -p "${found%/*}" && ln -sfn "$SLURM_CONF" "$found"
     mkdir -p "$scratch/state" "$scratch/log" "$scratch/spool/n1" "$scratch/spool/n2"
     cat >"$SLURM_CONF" <<EOF
 ClusterName=demo

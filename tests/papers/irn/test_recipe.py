@@ -1,4 +1,4 @@
-"""The whole recipe, really run on a few drawn pictures with the toy parameters and with the paper's own."""
+"""The whole recipe, really run on a few drawn pictures with the toy parameters."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,13 +13,13 @@ from weakseg.papers.irn import recipe, stages
 from weakseg.papers.irn.params import VARIANTS, IrnParams
 from weakseg.study.artifacts import load_instances, load_labels, load_maps
 from weakseg.study.params import load
-from weakseg.study.stages import Artifact, Store
+from weakseg.study.stages import Store
 
 PARAMS = Path(__file__).resolve().parents[3] / "params"
 
 
-def session(root: Path, profile: str, **changes):
-    return SimpleNamespace(params=load(IrnParams, PARAMS / profile / "irn.yaml", changes), store=Store(root))
+def session(root: Path, profile: str):
+    return SimpleNamespace(params=load(IrnParams, PARAMS / profile / "irn.yaml"), store=Store(root))
 
 
 @pytest.fixture(scope="module")
@@ -110,22 +110,3 @@ def test_the_same_seed_gives_the_same_bytes(toy, tmp_path):
 def test_irnet_without_a_classifier_is_refused(toy):
     with pytest.raises(ValueError, match="irnet.start: classifier needs a trained classifier"):
         stages.start_irnet(toy.params.irnet, None, None)
-
-
-PAPER = {
-    "data": {"layout": "menagerie", "menagerie": {"size": (94, 125), "classes": 3, "n_trainaug": 2, "n_train": 2,
-                           "n_val": 1,
-             "n_tune": 1, "n_salient": 0, "n_salient_test": 0, "n_ilso": 0, "coco": False}},
-    "classifier": {"weights": None, "epochs": 1, "batch_size": 1},
-    "irnet": {"weights": None, "epochs": 1, "batch_size": 1},
-}  # fmt: skip
-
-
-def test_a_few_steps_with_the_papers_settings(tmp_path):
-    s = session(tmp_path, "paper", **PAPER)
-    made = recipe.pseudo_labels(s, 0, "train", "full")
-    field = load_maps(recipe.fields(s, 0, "train") / "fields", names(s, "train")[0])
-    assert field["boundary"].shape == (24, 32) and field["displacement"].shape == (2, 24, 32)
-    for name in names(s, "train"):
-        assert load_labels(made / "semantic", name).shape == (94, 125)
-    assert isinstance(made, Artifact)
