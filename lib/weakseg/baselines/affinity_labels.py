@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from weakseg.baselines.affinitynet import AffinityNetParams, build_affinitynet, embedding_affinity, with_background
+from weakseg.data.coco import PictureSet
 from weakseg.data.sets import DataParams, open_set
-from weakseg.data.voc import VocSet
 from weakseg.data.weak import TagView
 from weakseg.metrics import semantic
 from weakseg.nets import augment
@@ -87,7 +87,7 @@ def choose_alpha(
     (out / "chosen.json").write_text(json.dumps({"alphas": affinitynet.alphas, "miou": miou, "semantic": best}))
 
 
-def _judge(opened: VocSet, cams: Artifact, pairs: Artifact, params: AffinityNetParams, index: int) -> np.ndarray:
+def _judge(opened: PictureSet, cams: Artifact, pairs: Artifact, params: AffinityNetParams, index: int) -> np.ndarray:
     name, truth = opened.names[index], opened.semantic(index)
     maps = label_maps(cams, pairs, name, params.alphas, params)
     return semantic.collect(((name, found, truth) for found in maps), len(opened.classes) + 1).confusion

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
+from weakseg.data.coco import PictureSet
 from weakseg.data.sets import DataParams, open_set
-from weakseg.data.voc import VocSet
 from weakseg.data.weak import TagView
 from weakseg.nets import augment, backbones, final
 from weakseg.nets.classifier import read_cams
@@ -93,7 +93,7 @@ def label_confident(
     parallel(job, range(len(opened)), title="AffinityNet labels")
 
 
-def _write_confident(pictures: VocSet, cams: Artifact, params: AffinityNetParams, out: Path, index: int) -> None:
+def _write_confident(pictures: PictureSet, cams: Artifact, params: AffinityNetParams, out: Path, index: int) -> None:
     seen = TagView(pictures)
     name = seen.names[index]
     save_labels(out / "labels", name, confident_labels(seen.image(index), read_cams(cams, name), params))

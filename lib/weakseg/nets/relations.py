@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from weakseg.data.coco import PictureSet
 from weakseg.data.sets import DataParams, open_set
-from weakseg.data.voc import VocSet
 from weakseg.data.weak import TagView
 from weakseg.nets import augment
 from weakseg.nets.classifier import read_cams
@@ -17,7 +17,7 @@ from weakseg.study.machine import parallel
 from weakseg.study.stages import Artifact
 
 
-def _write_relation(pictures: VocSet, cams: Artifact, relation: RelationParams, out: Path, index: int) -> None:
+def _write_relation(pictures: PictureSet, cams: Artifact, relation: RelationParams, out: Path, index: int) -> None:
     seen = TagView(pictures)
     attention = read_cams(cams, seen.names[index])
     labels = relation_map(seen.image(index), attention.high, attention.classes, relation)

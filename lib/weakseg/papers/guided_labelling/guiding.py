@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import torch
 
+from weakseg.data.coco import PictureSet
 from weakseg.data.sets import DataParams, open_set
-from weakseg.data.voc import VocSet
 from weakseg.data.weak import TagView
 from weakseg.metrics.seeds import SeedEvidence
 from weakseg.nets import augment
@@ -133,7 +133,7 @@ def make_guides(
     parallel(job, range(len(opened)), title=f"guides, {name}")
 
 
-def _write_guide(out: Path, opened: VocSet, sources: Sources, index: int) -> None:
+def _write_guide(out: Path, opened: PictureSet, sources: Sources, index: int) -> None:
     view = TagView(opened)
     picture, tags, name = view.image(index), view.tags(index), view.names[index]
     rng = np.random.default_rng([sources.seed, index])
@@ -144,7 +144,7 @@ def _write_guide(out: Path, opened: VocSet, sources: Sources, index: int) -> Non
     save_labels(out / "semantic", name, labels)
 
 
-def salient_mask(sources: Sources, opened: VocSet, index: int) -> np.ndarray | None:
+def salient_mask(sources: Sources, opened: PictureSet, index: int) -> np.ndarray | None:
     """The saliency mask bool (H, W) that a rule goes by: for the oracle all objects, void left out; None for seeds."""
     if sources.name == "oracle":
         truth = opened.semantic(index)

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from weakseg.data.coco import PictureSet
 from weakseg.data.sets import DataParams, open_set
-from weakseg.data.voc import VocSet
 from weakseg.data.weak import MaskView, TagView
 from weakseg.metrics import seeds as seed_metrics
 from weakseg.metrics.tags import TagEvidence
@@ -148,7 +148,7 @@ def _backprop_of(twin: torch.nn.Module, view: TagView, name: str, side: int | No
     return seeders.backprop_maps(twin, view.image(index), np.flatnonzero(view.tags(index)), name, side)
 
 
-def _smooth(out: Path, opened: VocSet, backprop: BackpropParams, item: tuple[int, np.ndarray]) -> None:
+def _smooth(out: Path, opened: PictureSet, backprop: BackpropParams, item: tuple[int, np.ndarray]) -> None:
     (index, maps), view = item, TagView(opened)
     picture = view.image(index)
     smooth = seeders.smoothed(picture, maps, backprop)

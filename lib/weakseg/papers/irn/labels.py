@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from weakseg.data.coco import PictureSet
 from weakseg.data.sets import DataParams, open_set
-from weakseg.data.voc import VocSet
 from weakseg.metrics import instance_ap, semantic
 from weakseg.nets.classifier import read_cams
 from weakseg.ops import instances as instance_ops
@@ -161,7 +161,7 @@ def _chunks(count: int) -> list[range]:
     return [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
 
 
-def _judge_chunk(opened: VocSet, source: Source, chunk: range):
+def _judge_chunk(opened: PictureSet, source: Source, chunk: range):
     """Instance evidence and confusion of a few pictures at every background score."""
     ready = full_scores(source, [opened.names[index] for index in chunk])
     truths = [opened.instances(index) for index in chunk]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from weakseg.data.coco import PictureSet
 from weakseg.data.salient_instances import Source, open_salient
 from weakseg.data.sets import DataParams, open_set
-from weakseg.data.voc import VocSet
 from weakseg.data.weak import TagView
 from weakseg.nets.classifier import read_cams
 from weakseg.nets.deeplab import DeeplabParams
@@ -29,7 +29,7 @@ def pseudo_mask(image: np.ndarray, cams: np.ndarray, pseudo: PseudoSaliencyParam
     return scores.argmax(0) > 0
 
 
-def _write_mask(pictures: VocSet, cams: Artifact, pseudo: PseudoSaliencyParams, out: Path, index: int) -> None:
+def _write_mask(pictures: PictureSet, cams: Artifact, pseudo: PseudoSaliencyParams, out: Path, index: int) -> None:
     seen = TagView(pictures)
     mask = pseudo_mask(seen.image(index), read_cams(cams, seen.names[index]).high, pseudo)
     save_labels(out / "semantic", seen.names[index], mask.astype(np.uint8))
