@@ -82,6 +82,29 @@ def test_frozen_norm(frozen):
     assert all(norm.weight.requires_grad != (frozen == "all") for norm in net.norms())
 
 
+def test_frozen_norms_of_mobilenet_are_folded_into_its_convolutions():
+    torch.manual_seed(0)
+    plain = backbones.build("mobilenet_v2", frozen_norm="statistics").eval()
+    for norm in plain.norms():
+        for values in (norm.weight.data, norm.running_var):
+            values.uniform_(0.5, 2.0)
+        for values in (norm.bias.data, norm.running_mean):
+            values.normal_()
+    quick = backbones.build("mobilenet_v2", frozen_norm="statistics")
+    quick.load_state_dict(plain.state_dict())
+    quick.stages = torch.nn.ModuleList(backbones.folded(stage) for stage in quick.stages)
+    pictures = torch.rand(2, 3, 64, 64)
+    for expected, found in zip(plain(pictures), quick.train()(pictures), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert not quick.norms()
+    net = backbones.build("mobilenet_v2", frozen_norm="all", cut_after=1)
+    learning = {name for name, p in net.named_parameters() if p.requires_grad}
+    assert not net.norms() and not any(name.endswith("bias") or name.startswith("stages.0.") for name in learning)
+    assert {name for name, p in net.named_parameters() if p.ndim == 4} - learning == {
+        name for name, _ in net.named_parameters() if name.startswith("stages.0.") and name.endswith("weight")
+    }
+
+
 def test_the_gradient_is_cut():
     net = backbones.build("tiny", output_stride=8, cut_after=3).train()
     net(torch.rand(2, 3, 32, 32))[-1].sum().backward()

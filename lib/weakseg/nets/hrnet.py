@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from timm.models.hrnet import HighResolutionNetFeatures
 from torch import Tensor, nn
 
-from weakseg.nets.backbones import Backbone, build, read_weights
+from weakseg.nets.backbones import Backbone, FrozenNorm, build, read_weights
 
 Name = Literal["tiny", "small", "mobilenet_v2", "hrnet_w48"]
 STRIDE = 4
@@ -58,13 +58,14 @@ class MobileBranches(nn.Module):
         return maps[1:]
 
 
-def build_hrnet(name: Name, weights: Path | None = None) -> HighResolutionNet:
+def build_hrnet(name: Name, weights: Path | None = None, norm: FrozenNorm | None = None) -> HighResolutionNet:
     """A net by name. weights: a safetensors or torch file of the net as timm names its layers; None: random.
+    norm: of mobilenet_v2, as `frozen_norm` of `backbones.build`.
 
     Raises ValueError for an unknown name, weights for a net from scratch, and a file of another net.
     """
     if name == "mobilenet_v2":
-        backbone = build(name, weights=None if weights is None else str(weights), output_stride=32)
+        backbone = build(name, weights=None if weights is None else str(weights), output_stride=32, frozen_norm=norm)
         return HighResolutionNet(MobileBranches(backbone), MobileBranches.channels)
     if name == "hrnet_w48":
         branches = timm.create_model(name, features_only=True, feature_location="", out_indices=(1, 2, 3, 4))

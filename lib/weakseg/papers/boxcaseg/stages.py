@@ -14,6 +14,7 @@ from weakseg.data.weak import BoxView, MaskView, SalientView
 from weakseg.metrics import abo
 from weakseg.metrics.overlap import box_iou
 from weakseg.nets import hrnet
+from weakseg.nets.backbones import norm_kept
 from weakseg.nets.final import Optimisation, boxes_of, optimiser, trained
 from weakseg.ops.proxy_masks import agreement, merged
 from weakseg.papers.boxcaseg.boxes import usable_boxes
@@ -91,7 +92,8 @@ def train_segmenter(
 
 def load_segmenter(model: Artifact, segmenter: SegmenterParams) -> BoxCaseg:
     """The trained network of a run, in inference mode, on the machine's device."""
-    return trained(BoxCaseg(hrnet.build_hrnet(segmenter.backbone)), model)
+    norm = norm_kept(segmenter.backbone, segmenter.weights, None)
+    return trained(BoxCaseg(hrnet.build_hrnet(segmenter.backbone, norm=norm)), model)
 
 
 def make_proxies(
