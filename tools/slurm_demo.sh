@@ -30,7 +30,9 @@ trap 'exit 1' INT TERM
 # ---------------------------------------------------------------- a cluster of two nodes on loopback
 
 configure() {
-    [ ! -e /etc/slurm/slurm.conf ] || { echo "slurm_demo: this machine has a SLURM of its own, /etc/slurm/slurm.conf" >&2; exit 1; }
+    for own in /etc/slurm/slurm.conf "$found"; do
+        [ ! -e "$own" ] || [ "$(readlink "$own")" = "$SLURM_CONF" ] || { echo "slurm_demo: this machine has a SLURM of its own, $own" >&2; exit 1; }
+    done
     mkdir -p "${found%/*}" && ln -sfn "$SLURM_CONF" "$found"
     mkdir -p "$scratch/state" "$scratch/log" "$scratch/spool/n1" "$scratch/spool/n2"
     cat >"$SLURM_CONF" <<EOF
