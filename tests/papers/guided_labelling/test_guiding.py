@@ -1,10 +1,13 @@
 """From heat and saliency to guide labels: seeds, the CRF on them, component scores, the stages, the table's columns."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from weakseg.data.sets import open_set
+from weakseg.data.weak import TagView
 from weakseg.metrics import resample
 from weakseg.ops.crf import CrfParams
 from weakseg.papers.guided_labelling import guiding, seeding
@@ -127,6 +130,26 @@ def test_the_oracle_equals_g2_with_true_saliency(drawn, sources):
     for name in open_set(pictures, data, "trainaug").names:
         both = (load_labels(each / "semantic", name) for each in (oracle, g2))
         np.testing.assert_array_equal(*both)
+
+
+def test_guides_without_any_class_say_so(drawn, sources, capfd):
+    store, pictures, data = drawn
+    common = {"pictures": pictures, "data": data, "split": "trainaug", "heat": sources["heat"], "name": "seeds"}
+    store(guiding.make_guides, **common, guide=GuideParams(threshold=0.2))
+    assert "no pixel" not in capfd.readouterr().out
+    dead = store(no_heat, pictures=pictures, data=data)
+    store(guiding.make_guides, **{**common, "heat": dead}, guide=GuideParams())
+    said = capfd.readouterr().out
+    assert re.search(r"^guides, seeds: no pixel of \d+ pictures has a class, .* lower guides.threshold$", said, re.M)
+
+
+def no_heat(out, *, pictures, data):
+    """Stage of the test: heat of a classifier that learned nothing."""
+    opened = open_set(pictures, data, "trainaug")
+    for index, name in enumerate(opened.names):
+        classes = np.flatnonzero(TagView(opened).tags(index))
+        geometry = np.array([*opened.image(index).shape[:2], 0])
+        save_maps(out / "heat", name, classes=classes, maps=np.zeros((len(classes), 4, 4)), geometry=geometry)
 
 
 def test_a_saliency_map_of_another_size_names_the_picture(drawn, sources, tmp_path):

@@ -51,6 +51,18 @@ def test_only_deeplab_dilates_its_trunk():
         assert dilated == (form == "deeplab")
 
 
+def test_strides_of_other_trunks_follow_the_finest():
+    for finest, strides in ((8, (32, 16, 8, 8, 8)), (16, (32, 32, 16, 16, 16))):
+        params = SMALL.model_copy(update={"finest": finest})
+        for form, stride in zip(("vgg16", "lowres", "highres", "roi", "deeplab"), strides, strict=True):
+            assert build_seeder(form, params, 3).cam(torch.zeros(1, 3, 64, 64)).shape[-1] == 64 // stride
+
+
+def test_vgg_keeps_the_strides_of_table_6():
+    with pytest.raises(ValueError, match="finest: VGG-16 has stride 8"):
+        SeederParams(finest=16)
+
+
 def test_plain_vgg_takes_its_linear_layers_from_the_weights():
     """A narrow fc6, as a 7x7 convolution, gives what the linear layer gives on a 7x7 map; fc7 likewise on 1x1."""
     torch.manual_seed(0)

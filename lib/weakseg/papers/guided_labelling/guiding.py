@@ -130,10 +130,14 @@ def make_guides(
     opened = open_set(pictures, data, split)
     checked(TagView(opened))
     job = functools.partial(_write_guide, out, opened, sources)
-    parallel(job, range(len(opened)), title=f"guides, {name}")
+    named = parallel(job, range(len(opened)), title=f"guides, {name}")
+    if not any(named):
+        mend = "train the classifier longer or lower guides.threshold" if heat else "see whether saliency finds anything"
+        print(f"guides, {name}: no pixel of {len(named)} pictures has a class, only background is learned; {mend}")
 
 
-def _write_guide(out: Path, opened: PictureSet, sources: Sources, index: int) -> None:
+def _write_guide(out: Path, opened: PictureSet, sources: Sources, index: int) -> bool:
+    """Writes the guide of one picture; True when it gives a class to any pixel."""
     view = TagView(opened)
     picture, tags, name = view.image(index), view.tags(index), view.names[index]
     rng = np.random.default_rng([sources.seed, index])
@@ -142,6 +146,7 @@ def _write_guide(out: Path, opened: PictureSet, sources: Sources, index: int) ->
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     save_labels(out / "semantic", name, labels)
+    return bool(((labels > 0) & (labels != IGNORED)).any())
 
 
 def salient_mask(sources: Sources, opened: PictureSet, index: int) -> np.ndarray | None:

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from weakseg.nets import backbones, vgg
@@ -13,19 +13,20 @@ from weakseg.ops.roi_grid import RoiGrid
 from weakseg.study.params import Group
 
 Trunk = Literal["vgg16", "tiny", "small", "resnet50", "resnet101", "mobilenet_v2"]
-STRIDES: dict[vgg.Form, int] = {"vgg16": 32, "lowres": 16, "highres": 8, "roi": 8, "deeplab": 8}
 
 
 class SeederParams(Group):
     """A tag classifier and its training; one group serves all forms. Defaults: the paper's GAP nets (methods 6.1).
 
-    channels: of fc6 and fc7. dilation: of deeplab's fc6, in cells. side: pictures are shrunk or enlarged to this long
-    side and padded to a square by reflection; null takes them as they are. cut: largest share cut off each side in
-    training. head_lr: factor on the rate of the last layer; bias_lr: on that of biases, which do not decay.
+    finest: stride of highres, roi and deeplab; lowres has twice that. channels: of fc6 and fc7. dilation: of deeplab's
+    fc6, in cells. side: pictures are shrunk or enlarged to this long side and padded to a square by reflection; null
+    takes them as they are. cut: largest share cut off each side in training. head_lr: factor on the rate of the last
+    layer; bias_lr: on that of biases, which do not decay.
     """
 
     trunk: Trunk = "vgg16"
     weights: str | None = "torchvision"
+    finest: Literal[8, 16] = 8
     channels: int = Field(1024, ge=1)
     dilation: int = Field(12, ge=1)
     dropout: float = Field(0.5, ge=0, lt=1)
@@ -36,6 +37,16 @@ class SeederParams(Group):
     training: Optimisation = Optimisation(
         steps=8000, batch_size=15, lr=1e-3, weight_decay=5e-4, schedule="steps", drops=(0.25, 0.5, 0.75)
     )
+
+    @model_validator(mode="after")
+    def _vgg_as_in_table_6(self) -> "SeederParams":
+        if self.trunk == "vgg16" and self.finest != 8:
+            raise ValueError("finest: VGG-16 has stride 8 (table 6 of the paper); leave it at 8 or name another trunk")
+        return self
+
+    def stride(self, form: vgg.Form) -> int:
+        """The stride of a form's maps, on a trunk that is not VGG-16."""
+        return {"vgg16": 32, "lowres": 2 * self.finest}.get(form, self.finest)
 
 
 class GapNet(nn.Module):
@@ -73,8 +84,8 @@ class ClassMaps(nn.Module):
 def build_seeder(form: vgg.Form, params: SeederParams, classes: int, weights: str | None = None) -> GapNet:
     """The classifier of a form; `weights` (a file or "torchvision") for its trunk, random ones without.
 
-    On VGG-16 the layers of table 6. Another trunk asks the same question at its own size: stride 32 (vgg16), 16
-    (lowres) or 8 in the last stages, dilated there for deeplab only.
+    On VGG-16 the layers of table 6. Another trunk asks the same question at its own size: stride 32 (vgg16), twice the
+    `finest` (lowres) or the finest in the last stages, dilated there for deeplab only.
     """
     if params.trunk == "vgg16":
         backbone = vgg.build_vgg(form, weights)
@@ -83,7 +94,7 @@ def build_seeder(form: vgg.Form, params: SeederParams, classes: int, weights: st
         backbone = backbones.build(
             params.trunk,
             weights=weights,
-            output_stride=STRIDES[form],
+            output_stride=params.stride(form),
             frozen_norm=norm,
             dilated=form == "deeplab",
         )
