@@ -132,7 +132,7 @@ def make_guides(
     job = functools.partial(_write_guide, out, opened, sources)
     named = parallel(job, range(len(opened)), title=f"guides, {name}")
     if not any(named):
-        mend = "train the classifier longer or lower guides.threshold" if heat else "see whether saliency finds anything"
+        mend = "train the classifier longer or lower guides.threshold" if heat else "see what saliency finds"
         print(f"guides, {name}: no pixel of {len(named)} pictures has a class, only background is learned; {mend}")
 
 
