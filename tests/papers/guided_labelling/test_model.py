@@ -82,10 +82,11 @@ def test_scores_are_the_mean_of_the_maps():
     torch.testing.assert_close(net(pictures), net.cam(pictures).mean((2, 3)))
 
 
-def test_biases_learn_twice_as_fast_and_do_not_decay():
-    params = SMALL.model_copy(update={"training": Optimisation(steps=1, lr=0.01, weight_decay=5e-4)})
+def test_every_part_has_its_rate_and_biases_do_not_decay():
+    how = Optimisation(steps=1, lr=0.01, backbone_lr=0.5, weight_decay=5e-4)
+    params = SMALL.model_copy(update={"training": how})
     net = build_seeder("lowres", params, 3)
-    weights, biases, last = seeder_optimiser(net, params).param_groups
-    assert (weights["lr"], biases["lr"], last["lr"]) == (0.01, 0.02, 0.1)
-    assert (weights["weight_decay"], biases["weight_decay"]) == (5e-4, 0.0)
-    assert sum(len(group["params"]) for group in (weights, biases, last)) == len(list(net.parameters()))
+    groups = seeder_optimiser(net, params).param_groups
+    assert [group["lr"] for group in groups] == [0.005, 0.01, 0.01, 0.02, 0.1]  # trunk, its biases, head, its, fc8
+    assert [group["weight_decay"] for group in groups] == [5e-4, 0.0, 5e-4, 0.0, 5e-4]
+    assert sum(len(group["params"]) for group in groups) == len(list(net.parameters()))

@@ -133,14 +133,20 @@ def load_plain_head(head: nn.Sequential, state: dict[str, Tensor]) -> None:
 
 
 def seeder_optimiser(net: GapNet, params: SeederParams) -> torch.optim.Optimizer:
-    """Groups of their own for weights, biases and the last layer (see SeederParams)."""
-    how, last = params.training, list(net.fc8.parameters())
-    learning = [(n, p) for n, p in net.named_parameters() if p.requires_grad and not n.startswith("fc8.")]
-    biases = [p for n, p in learning if n.endswith("bias")]
-    groups = [
-        {"params": [p for n, p in learning if not n.endswith("bias")], "lr": how.lr, "weight_decay": how.weight_decay},
-        {"params": biases, "lr": how.lr * params.bias_lr, "weight_decay": 0.0},
-        {"params": last, "lr": how.lr * params.head_lr, "weight_decay": how.weight_decay},
-    ]
+    """Groups of their own for weights and biases, of trunk and head, and for the last layer (see SeederParams)."""
+    how = params.training
+    groups = _groups(net.backbone, how, how.lr * how.backbone_lr, params.bias_lr)
+    groups += _groups(net.head, how, how.lr, params.bias_lr)
+    groups.append({"params": [*net.fc8.parameters()], "lr": how.lr * params.head_lr, "weight_decay": how.weight_decay})
     groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups) if how.method == "adamw" else torch.optim.SGD(groups, momentum=how.momentum)
+
+
+def _groups(part: nn.Module, how: Optimisation, lr: float, bias_lr: float) -> list[dict]:
+    learning = [(name, one) for name, one in part.named_parameters() if one.requires_grad]
+    biases = [one for name, one in learning if name.endswith("bias")]
+    weights = [one for name, one in learning if not name.endswith("bias")]
+    return [
+        {"params": weights, "lr": lr, "weight_decay": how.weight_decay},
+        {"params": biases, "lr": lr * bias_lr, "weight_decay": 0.0},
+    ]
