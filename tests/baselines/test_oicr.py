@@ -66,6 +66,28 @@ def test_judged_as_by_brute_force(drawn):
     assert isinstance(judged, box_metrics.BoxEvidence)
 
 
+def test_pictures_without_annotation_are_counted_and_not_judged(drawn, capsys):
+    _, pictures, data = drawn
+    whole = BoxView(open_set(pictures, data, "val"))
+
+    def view_without(missing):
+        def boxes(index):
+            if index in missing:
+                raise FileNotFoundError
+            return whole.boxes(index)
+
+        view = BoxView(open_set(pictures, data, "val"))
+        view.boxes = boxes
+        return view
+
+    judged = [name for name, _ in judge_detection.annotated(view_without({1}), "val")]
+    assert judged == [whole.names[0], *whole.names[2:]]
+    said = f"boxes of val: 1 of {len(whole)} pictures have no annotation ({whole.names[1]}, ...) and are not judged"
+    assert capsys.readouterr().out.strip() == said
+    with pytest.raises(FileNotFoundError, match="boxes of val: .* have no annotation; fetch them"):
+        list(judge_detection.annotated(view_without(range(len(whole))), "val"))
+
+
 def _iou(a, b) -> float:
     both = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
     return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)

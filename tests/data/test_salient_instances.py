@@ -1,5 +1,8 @@
 """Salient instances of two sources, and views that hide them."""
 
+import shutil
+
+import numpy as np
 import pytest
 
 from weakseg.data import weak
@@ -38,6 +41,23 @@ def test_voc_counts_come_from_boxes(opened_root):
     _, pictures, data = opened_root
     opened, voc = open_salient(pictures, data, "voc", "test"), open_set(pictures, data, "val")
     assert [opened.count(i) for i in range(len(opened))] == [int(weak.count(voc, i).sum()) for i in range(len(voc))]
+
+
+def test_photographs_without_annotation_are_not_counted(opened_root, drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path / "set")
+    root = tmp_path / "set"
+    pictures, data = external(root), DataParams(layout="voc", root=str(root))
+    names = open_salient(pictures, data, "voc", "train").names
+    voc = open_set(pictures, data, "trainaug")
+    paths = [voc.annotation_path(i) for i in range(len(voc.names))]
+    paths[1].unlink()
+    opened = open_salient(pictures, data, "voc", "train")
+    assert opened.names == (names[0], *names[2:]) and opened.count(1) == weak.count(voc, 2).sum()
+    np.testing.assert_array_equal(opened.image(1), voc.image(2))
+    for path in paths[:1] + paths[2:]:
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match="missing, as all of split 'train'; fetch the annotations"):
+        open_salient(pictures, data, "voc", "train")
 
 
 def test_a_view_has_photos_only(opened_root):

@@ -57,7 +57,8 @@ def open_salient(pictures: Artifact, data: DataParams, source: Source, split: st
     """Split "train" (counts), "masked" (those of train with instance masks, for full supervision), "tune" (thresholds)
     or "test" of the source.
 
-    Raises ValueError for another split, FileNotFoundError where the set is missing.
+    Of photographs, "train" are those with an annotation: the others have no count.
+    Raises ValueError for another split, FileNotFoundError where the set, or every annotation, is missing.
     """
     if split not in SPLITS[source]:
         raise ValueError(f"split {split!r}: salient instances have {', '.join(SPLITS[source])}")
@@ -65,8 +66,14 @@ def open_salient(pictures: Artifact, data: DataParams, source: Source, split: st
         ilso = IlsoSet(pictures.path, SPLITS[source][split])
         return SalientPictures(tuple(ilso.names), ilso.image, ilso.count, ilso.instances)
     voc = open_set(pictures, data, SPLITS[source][split])
+    kept = [i for i in range(len(voc.names)) if split != "train" or voc.annotation_path(i).is_file()]
+    if not kept:
+        raise FileNotFoundError(f"{voc.annotation_path(0)}: missing, as all of split {split!r}; fetch the annotations")
     return SalientPictures(
-        tuple(voc.names), voc.image, lambda i: int(count(voc, i).sum()), lambda i: voc.instances(i)[0]
+        tuple(voc.names[i] for i in kept),
+        lambda i: voc.image(kept[i]),
+        lambda i: int(count(voc, kept[i]).sum()),
+        lambda i: voc.instances(kept[i])[0],
     )
 
 

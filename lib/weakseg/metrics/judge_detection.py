@@ -21,10 +21,26 @@ def true_boxes(view: BoxView, index: int) -> TruthBoxes:
     return corners, np.array([box.label for box in found], int), np.array([box.difficult for box in found], bool)
 
 
+def annotated(view: BoxView, split: str) -> Iterator[tuple[str, TruthBoxes]]:
+    """(name, true boxes) of the pictures that can be judged. Those without an annotation are counted and left out;
+    FileNotFoundError where none has one."""
+    without = []
+    for index, name in enumerate(view.names):
+        try:
+            yield name, true_boxes(view, index)
+        except FileNotFoundError:
+            without.append(name)
+    if without:
+        line = f"boxes of {split}: {len(without)} of {len(view)} pictures have no annotation"
+        if len(without) == len(view):
+            raise FileNotFoundError(f"{line}; fetch them")
+        print(f"{line} ({without[0]}, ...) and are not judged", flush=True)
+
+
 def judge_boxes(out: Path, *, detections: Artifact, pictures: Artifact, data: DataParams, split: str) -> None:
     """Stage: evidence.npz of detection AP at IoU 0.5; difficult objects count neither way."""
     view = BoxView(open_set(pictures, data, split))
-    named = ((name, load_detected(detections, name), true_boxes(view, i)) for i, name in enumerate(view.names))
+    named = ((name, load_detected(detections, name), truth) for name, truth in annotated(view, split))
     boxes.collect(named, len(view.classes)).save(out / "evidence.npz")
 
 
@@ -32,7 +48,7 @@ def judge_corloc(out: Path, *, detections: Artifact, pictures: Artifact, data: D
     """Stage: evidence.npz of CorLoc: is the top box of every class that a picture has on an object of it (IoU 0.5)?"""
     view = BoxView(open_set(pictures, data, split))
     named: Iterator[tuple[str, PredictedBoxes, TruthBoxes]] = (
-        (name, load_best(detections, name), true_boxes(view, i)) for i, name in enumerate(view.names)
+        (name, load_best(detections, name), truth) for name, truth in annotated(view, split)
     )
     boxes.collect_corloc(named, len(view.classes)).save(out / "evidence.npz")
 
