@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from weakseg.data.sets import DataParams, open_set
-from weakseg.data.weak import BoxView
+from weakseg.data.weak import BoxView, known_boxes
 from weakseg.nets.backbones import weights_input
 from weakseg.nets.box_mask_rcnn import box_maps
 from weakseg.nets.final import untested
@@ -27,11 +27,9 @@ def box_reader(pictures: Artifact, data: DataParams, split: str) -> Callable[[in
 
     def read(index: int) -> tuple[np.ndarray, np.ndarray]:
         size = view.image(index).shape[:2]
+        boxes = known_boxes(view, index) or []
         try:
-            boxes = view.boxes(index)
             corners = [pixel_box((box.x0, box.y0, box.x1, box.y1), *size) for box in boxes]
-        except FileNotFoundError:
-            boxes, corners = [], []
         except ValueError as error:
             raise ValueError(f"{view.names[index]}: {error}") from None
         return box_maps(np.array(corners, np.int64).reshape(-1, 4), size), np.array([b.label for b in boxes], np.int64)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.voc import Box
-from weakseg.data.weak import BoxView
+from weakseg.data.weak import BoxView, known_boxes
 from weakseg.metrics.overlap import box_iou
 from weakseg.nets.final import boxes_of
 from weakseg.ops.grabcut import grabcut, pixel_box
@@ -91,20 +91,13 @@ def sdi_labels(
     A picture without annotation has no boxes to learn from: its label map is all 255 and it has no instances.
     """
     view = BoxView(open_set(pictures, data, split))
-    items = [(name, view.image(index), _boxes(view, index)) for index, name in enumerate(view.names)]
+    items = [(name, view.image(index), known_boxes(view, index)) for index, name in enumerate(view.names)]
     missing = sum(boxes is None for _, _, boxes in items)
     if missing == len(items):
         raise FileNotFoundError(f"SDI: no picture of {split} has an annotation with boxes; fetch the annotations")
     if missing:
         print(f"SDI: {missing} of {len(items)} pictures have no annotation and stay unlabelled", flush=True)
     parallel(partial(_label_picture, out, proposals, sdi), items, title="SDI labels")
-
-
-def _boxes(view: BoxView, index: int) -> list[Box] | None:
-    try:
-        return view.boxes(index)
-    except FileNotFoundError:
-        return None
 
 
 def _label_picture(

@@ -85,6 +85,14 @@ class BoxView(TagView):
         self.boxes = lambda index: boxes(pictures, index)
 
 
+def known_boxes(view: BoxView, index: int) -> list[Box] | None:
+    """The annotated boxes of a picture; None where it has no annotation."""
+    try:
+        return view.boxes(index)
+    except FileNotFoundError:
+        return None
+
+
 class CountView(TagView):
     """Photos, tags and counts: count(i) -> int (C,)."""
 

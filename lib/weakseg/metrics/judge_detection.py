@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from weakseg.data.sets import DataParams, open_set
-from weakseg.data.weak import BoxView, MaskView
+from weakseg.data.voc import Box
+from weakseg.data.weak import BoxView, MaskView, known_boxes
 from weakseg.metrics import abo, boxes, instance_ap
 from weakseg.metrics.boxes import PredictedBoxes, TruthBoxes
 from weakseg.ops.detections import load_best, load_detected
@@ -14,9 +15,8 @@ from weakseg.study.artifacts import load_instances
 from weakseg.study.stages import Artifact
 
 
-def true_boxes(view: BoxView, index: int) -> TruthBoxes:
+def corners_of(found: list[Box]) -> TruthBoxes:
     """boxes (m, 4), labels (m,), difficult (m,) of one picture."""
-    found = view.boxes(index)
     corners = np.array([[box.x0, box.y0, box.x1, box.y1] for box in found], float).reshape(-1, 4)
     return corners, np.array([box.label for box in found], int), np.array([box.difficult for box in found], bool)
 
@@ -26,10 +26,11 @@ def annotated(view: BoxView, split: str) -> Iterator[tuple[str, TruthBoxes]]:
     FileNotFoundError where none has one."""
     without = []
     for index, name in enumerate(view.names):
-        try:
-            yield name, true_boxes(view, index)
-        except FileNotFoundError:
+        boxes_here = known_boxes(view, index)
+        if boxes_here is None:
             without.append(name)
+        else:
+            yield name, corners_of(boxes_here)
     if without:
         line = f"boxes of {split}: {len(without)} of {len(view)} pictures have no annotation"
         if len(without) == len(view):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakseg.data.weak import BoxView
+from weakseg.data.weak import BoxView, known_boxes
 from weakseg.metrics.overlap import box_iou
 
 Corners = tuple[int, int, int, int]
@@ -62,19 +62,16 @@ def usable_boxes(view: BoxView, split: str) -> list[PictureBoxes]:
 def _of_picture(view: BoxView, index: int) -> tuple[PictureBoxes, list[str]]:
     """Usable boxes of one picture, and what is wrong with the others."""
     labels, corners, trouble = [], [], []
-    try:
-        annotated = view.boxes(index)
-    except FileNotFoundError:
-        annotated, trouble = [], ["no annotation"]
+    annotated = known_boxes(view, index)
     height, width = view.image(index).shape[:2] if annotated else (0, 0)
-    for box in annotated:
+    for box in annotated or ():
         try:
             corners.append(whole_box((box.x0, box.y0, box.x1, box.y1), height, width))
             labels.append(box.label)
         except ValueError as error:
             trouble.append(str(error))
-    if not annotated and not trouble:
-        trouble = ["no box"]
+    if not annotated:
+        trouble = ["no annotation" if annotated is None else "no box"]
     return PictureBoxes(np.array(labels, np.int64), np.array(corners, np.int64).reshape(-1, 4)), trouble
 
 
