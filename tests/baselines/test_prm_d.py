@@ -47,6 +47,16 @@ def test_the_followed_map_is_the_merged_one_and_densities_are_not_negative():
     assert classes.shape == (2, 3, 4, 4) and merged.shape == density.shape == (2, 1, 4, 4) and (density >= 0).all()
 
 
+def test_the_merged_map_starts_as_the_mean_of_the_classes_maps():
+    """Where every picture has something salient, no loss asks for the sign of the merging weights."""
+    for seed in range(3):
+        torch.manual_seed(seed)
+        classes, merged, _ = build_count_net(TINY, 4).maps(torch.rand(2, 3, 32, 32))
+        shifted = merged - merged.mean((2, 3), keepdim=True)
+        wanted = classes.mean(1, keepdim=True)
+        assert torch.allclose(shifted, wanted - wanted.mean((2, 3), keepdim=True), atol=1e-5)
+
+
 def test_an_untrained_net_counts_a_few_and_not_a_hundred():
     torch.manual_seed(0)
     net = build_count_net(TINY, 3)

@@ -60,6 +60,7 @@ class CountNet(nn.Module):
         self.peaks, self.density = (nn.Conv2d(backbone.channels[-1], classes, 1) for _ in range(2))
         self.merge_peaks, self.merge_density = nn.Conv2d(classes, 1, 1), nn.Conv2d(classes, 1, 1)
         nn.init.constant_(self.merge_density.bias, EMPTY)
+        nn.init.constant_(self.merge_peaks.weight, 1 / classes)  # of random sign, its peaks may lie where nothing is
 
     def maps(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """pictures (B, 3, H, W) in [0, 1] -> class maps (B, C, h, w), merged map (B, 1, h, w), density (B, 1, h, w),
