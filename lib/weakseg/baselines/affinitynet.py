@@ -183,7 +183,7 @@ class ConfidentSamples:
         pair = self.seen.image(index), load_labels(self.labels / "labels", name)
         pair = augment.random_scale(*pair, self.params.scales, rng) if self.params.scales else pair
         picture, labels = augment.random_crop(*augment.random_flip(*pair, rng), self.params.crop, rng)
-        return {"name": name, "picture": augment.to_tensor(picture), "labels": torch.from_numpy(labels)}
+        return {"name": name, "picture": augment.to_bytes(picture), "labels": torch.from_numpy(labels)}
 
 
 def _loss(params: AffinityNetParams, model: AffinityNet, batch: dict) -> dict[str, torch.Tensor]:

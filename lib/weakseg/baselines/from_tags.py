@@ -40,7 +40,7 @@ class TaggedPictures:
         if self.flip:
             picture, _ = augment.random_flip(picture, None, np.random.default_rng(draw))
         tags = torch.as_tensor(self.view.tags(index))
-        return {"name": self.view.names[index], "picture": augment.to_tensor(picture), "tags": tags}
+        return {"name": self.view.names[index], "picture": augment.to_bytes(picture), "tags": tags}
 
 
 def fit_on_tags(

@@ -92,7 +92,7 @@ class BoxSamples:
         wanted[box_iou(boxes, self.centres).argmax(1)] = 1
         return {
             "name": self.opened.names[index],
-            "picture": augment.to_tensor(picture),
+            "picture": augment.to_bytes(picture),
             "wanted": torch.from_numpy(wanted),
         }
 

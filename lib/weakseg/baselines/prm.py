@@ -109,7 +109,7 @@ class TagSamples:
         index, draw = key
         picture, _ = augment.random_flip(square(self.view.image(index), self.side), None, np.random.default_rng(draw))
         tags = torch.as_tensor(self.view.tags(index))
-        return {"name": self.view.names[index], "picture": augment.to_tensor(picture), "tags": tags}
+        return {"name": self.view.names[index], "picture": augment.to_bytes(picture), "tags": tags}
 
 
 def peak_loss(window: int, model: PeakNet, batch: dict) -> dict[str, Tensor]:

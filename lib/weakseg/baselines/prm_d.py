@@ -112,7 +112,7 @@ class CountSamples:
         rng = np.random.default_rng([key[1], 1])
         index = int(rng.integers(len(self.view)))
         picture, _ = augment.random_flip(square(self.view.image(index), self.side), None, rng)
-        counted = {"counted": augment.to_tensor(picture), "count": self.counts[self.view.names[index]]}
+        counted = {"counted": augment.to_bytes(picture), "count": self.counts[self.view.names[index]]}
         return {**self.tagged[key], **counted}
 
 

@@ -164,7 +164,7 @@ class CuedPictures:
         h, w = cues.shape
         return {
             "name": self.view.names[index],
-            "picture": augment.to_tensor(picture),
+            "picture": augment.to_bytes(picture),
             "guide": torch.from_numpy(cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA)),
             "cues": torch.from_numpy(cues.astype(np.int64)),
             "tags": torch.as_tensor(self.view.tags(index)),

@@ -73,9 +73,14 @@ def window(
     return canvas, padded
 
 
+def to_bytes(picture: np.ndarray) -> torch.Tensor:
+    """(H, W, 3) uint8 -> (3, H, W) uint8, as a sample carries it; `study.samples.to_device` scales it to [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+
+
 def to_tensor(picture: np.ndarray) -> torch.Tensor:
     """(H, W, 3) uint8 -> (3, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float() / 255
+    return to_bytes(picture).float() / 255
 
 
 def same_size_batches(pictures: Iterable[np.ndarray], limit: int) -> Iterator[tuple[list[int], torch.Tensor]]:

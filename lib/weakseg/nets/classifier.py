@@ -98,7 +98,7 @@ class TagSamples:
         if self.params.crop:
             picture, _ = augment.random_crop(picture, None, self.params.crop, rng)
         tags = torch.as_tensor(self.tagged.tags(index))
-        return {"name": self.tagged.names[index], "picture": augment.to_tensor(picture), "tags": tags}
+        return {"name": self.tagged.names[index], "picture": augment.to_bytes(picture), "tags": tags}
 
 
 def tag_loss(model: CamClassifier, batch: dict) -> dict[str, torch.Tensor]:

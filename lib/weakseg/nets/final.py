@@ -196,7 +196,7 @@ class InstanceSet:
         kept = (boxes[:, 2:] - boxes[:, :2]).min(1) >= max(self.min_side, 1)
         return {
             "name": self.names[index],
-            "picture": augment.to_tensor(picture),
+            "picture": augment.to_bytes(picture),
             "boxes": torch.from_numpy(boxes[kept]),
             "labels": torch.from_numpy(labels[kept].astype(np.int64) + 1),
             "masks": torch.from_numpy(masks[kept].astype(np.uint8)),
@@ -258,6 +258,6 @@ class LabelSet:
         picture, labels = augment.random_crop(picture, labels, self.crop, rng)
         return {
             "name": self.names[index],
-            "picture": augment.to_tensor(picture),
+            "picture": augment.to_bytes(picture),
             "labels": torch.from_numpy(labels.astype(np.int64)),
         }

@@ -36,7 +36,7 @@ class ProposalSamples:
             picture, boxes = picture[:, ::-1], mirrored(boxes, picture.shape[1])
         return {
             "name": self.view.names[index],
-            "picture": augment.to_tensor(picture),
+            "picture": augment.to_bytes(picture),
             "boxes": torch.from_numpy(np.ascontiguousarray(boxes)),
             "tags": torch.as_tensor(self.view.tags(index)),
         }

@@ -50,4 +50,4 @@ class RelationSamples:
             pair = augment.random_scale(*pair, self.scales, rng)
         picture, labels = augment.random_crop(*augment.random_flip(*pair, rng), self.crop, rng)
         labels = torch.from_numpy(labels)
-        return {"name": self.seen.names[index], "picture": augment.to_tensor(picture), "labels": labels}
+        return {"name": self.seen.names[index], "picture": augment.to_bytes(picture), "labels": labels}

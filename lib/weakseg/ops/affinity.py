@@ -50,35 +50,63 @@ def destinations(values: torch.Tensor, radius: int) -> torch.Tensor:
 
 
 class _PathMaxima(torch.autograd.Function):
-    """Running maximum over the shifted grid. Autograd would keep two grids for each of ~1500 shifts; here the way back
-    finds the strongest cells again."""
+    """Paths of one length at once, as few and large operations: about 1500 cells lie on the paths of radius 10, and a
+    GPU would spend its time on starting something for each of them. Kept for the way back: the strongest cell's number.
+    """
 
     @staticmethod
     def forward(ctx, boundary: torch.Tensor, radius: int) -> torch.Tensor:
-        maxima = [_maximum([sources(boundary, radius, *cell) for cell in path(*offset)]) for offset in offsets(radius)]
-        result = torch.stack(maxima, 1)  # (B, P, h, w)
-        ctx.save_for_backward(boundary, result)
-        ctx.radius = radius
+        shifted = torch.stack([sources(boundary, radius, *cell) for cell in _cells(radius)], 1)  # (B, K, h, w)
+        B, _, h, w = shifted.shape
+        result = shifted.new_empty(B, len(offsets(radius)), h, w)
+        strongest = torch.empty(result.shape, dtype=torch.int16, device=result.device)
+        for pairs, paths in _alike(radius):
+            cells = torch.tensor(paths, dtype=torch.int16, device=result.device)  # (n, L)
+            result[:, pairs], place = shifted[:, paths].max(2)  # of equal cells the first
+            strongest[:, pairs] = cells[torch.arange(len(pairs), device=cells.device)[:, None, None], place]
+        ctx.save_for_backward(strongest)
+        ctx.radius, ctx.grid = radius, boundary.shape
         return result
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor):
-        boundary, maxima = ctx.saved_tensors
-        inflow = torch.zeros_like(boundary)
-        for number, offset in enumerate(offsets(ctx.radius)):
-            left = gradient[:, number]
-            for cell in path(*offset):
-                strongest = sources(boundary, ctx.radius, *cell) == maxima[:, number]
-                sources(inflow, ctx.radius, *cell).add_(left * strongest)
-                left = left.masked_fill(strongest, 0)  # of equal cells the first takes all
+        (strongest,) = ctx.saved_tensors
+        inflow = gradient.new_zeros(ctx.grid)
+        # Cell by cell and not by scattering, which on a GPU adds in another order every time.
+        for number, pairs in _passing(ctx.radius).items():
+            through = gradient[:, pairs] * (strongest[:, pairs] == number)
+            sources(inflow, ctx.radius, *_cells(ctx.radius)[number]).add_(through.sum(1))
         return inflow, None
 
 
-def _maximum(views: list[torch.Tensor]) -> torch.Tensor:
-    result = views[0]
-    for view in views[1:]:
-        result = torch.maximum(result, view)
-    return result
+@lru_cache
+def _cells(radius: int) -> list[tuple[int, int]]:
+    """Every cell that a path within `radius` may pass, seen from its source."""
+    return [(dy, dx) for dy in range(radius) for dx in range(1 - radius, radius)]
+
+
+@lru_cache
+def _alike(radius: int) -> list[tuple[list[int], list[list[int]]]]:
+    """Pairs (n,) whose paths are equally long, with the numbers of their cells (n, L)."""
+    number = {cell: place for place, cell in enumerate(_cells(radius))}
+    groups: dict[int, tuple[list[int], list[list[int]]]] = {}
+    for pair, offset in enumerate(offsets(radius)):
+        cells = [number[cell] for cell in path(*offset)]
+        pairs, paths = groups.setdefault(len(cells), ([], []))
+        pairs.append(pair)
+        paths.append(cells)
+    return list(groups.values())
+
+
+@lru_cache
+def _passing(radius: int) -> dict[int, list[int]]:
+    """Number of a cell -> the pairs whose path passes it."""
+    found: dict[int, list[int]] = {}
+    for pairs, paths in _alike(radius):
+        for pair, cells in zip(pairs, paths, strict=True):
+            for cell in cells:
+                found.setdefault(cell, []).append(pair)
+    return found
 
 
 def path_maxima(boundary: torch.Tensor, radius: int) -> torch.Tensor:

@@ -184,17 +184,22 @@ class _Runs:
         }
 
     def fit(self, model, dataset, loss_of, optimiser, **how: Any) -> pd.DataFrame:
-        """In place of `study.train.fit`: a step to warm up and to count operations, then some that are timed."""
-        order = samples.order_of(len(dataset), how["batch_size"], None, self.steps + 1, how["seed"])
-        precision, times = how.get("precision", "fp32"), []
+        """In place of `study.train.fit`: steps to warm up and to count operations, then some that are timed.
+
+        What was loaded ahead while the network warmed up is used before, so that waiting shows if loading is slower.
+        """
+        precision = how.get("precision", "fp32")
         device = train._begin(model, optimiser, how["seed"], precision)
-        stream = samples.batches(dataset, order, 0, how.get("collate"), how.get("workers", 0), device)
+        ahead = samples.PREFETCHED * samples.loading(how.get("workers"), device)
+        order = samples.order_of(len(dataset), how["batch_size"], None, 1 + ahead + self.steps, how["seed"])
+        stream = samples.batches(dataset, order, 0, how.get("collate"), how.get("workers"), device)
         step = functools.partial(_one_step, model, stream, loss_of, optimiser, precision, how.get("clip"), device)
         with FlopCounterMode(display=False) as counter:
             step()
         with _memory() as memory:
-            times = [step() for _ in range(self.steps)]
+            times = [step() for _ in range(ahead + self.steps)][ahead:]
         seconds = {part: statistics.median(one[part] for one in times) for part in PARTS}
+        seconds["data"] = statistics.mean(one["data"] for one in times)  # loading processes deliver in bursts
         self.last = {
             "pictures": order.batch,
             "seconds": seconds,

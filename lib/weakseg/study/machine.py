@@ -66,6 +66,11 @@ def threads() -> int:
     return max(1, min(granted, _quota()))
 
 
+def loaders() -> int:
+    """Processes that load pictures beside a training on a GPU: its share of the cores but one, at most 12."""
+    return max(0, min(12, threads() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1))
+
+
 def _quota() -> int:
     """Cores granted by the container (cgroup v2 ``cpu.max``: microseconds of CPU in a period), rounded up."""
     try:

@@ -1,5 +1,6 @@
 """The order of samples in a training: a function of (seed, epoch) alone, so any step can be the first one."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
 from weakseg.study import machine
+
+PREFETCHED = 2  # batches that each loading process keeps ready
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,22 @@ class _From:
 
 
 def batches(
-    dataset: Any, order: Order, start: int, collate: Callable | None, workers: int, device: torch.device
+    dataset: Any, order: Order, start: int, collate: Callable | None, workers: int | None, device: torch.device
 ) -> Iterator[tuple[list[str], Any]]:
-    """(names, tensors on the device) of every batch from step `start`; its workers live as long as the training."""
+    """(names, tensors on the device) of every batch from step `start`; its workers live as long as the training.
+
+    workers: processes that load, see `loading`. They change no sample.
+    """
+    workers = loading(workers, device)
     loader = DataLoader(
         dataset,
         batch_sampler=_From(order, start),
         collate_fn=collate or default_collate,
         num_workers=workers,
         pin_memory=device.type == "cuda",
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=PREFETCHED if workers else None,
+        # Sets hold functions, which only a fork passes on; the workers never touch the GPU.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         worker_init_fn=machine.quiet_opencv,
         # A generator of its own: the loader draws from it at every start, and a resumed run must not notice.
         generator=torch.Generator().manual_seed(order.seed),
@@ -92,11 +101,22 @@ def batches(
         yield names, to_device(batch, device)
 
 
+def loading(workers: int | None, device: torch.device) -> int:
+    """As many as asked for; None: none beside a network on the CPU, which needs the cores itself, else what is free."""
+    if workers is None:
+        return machine.loaders() if device.type == "cuda" else 0
+    return workers
+
+
 def to_device(value: Any, device: torch.device) -> Any:
-    """Nested tensors on the device; pictures (B, C, H, W) channels-last on a GPU, as its convolutions want them."""
+    """Nested tensors on the device; maps (B, C, H, W) channels-last on a GPU, as its convolutions want them.
+
+    Pictures may come as bytes, uint8 (B, 3, H, W), a quarter of the way's traffic; they become float32 in [0, 1].
+    """
     if isinstance(value, Tensor):
         layout = torch.channels_last if device.type == "cuda" and value.ndim == 4 else torch.preserve_format
-        return value.to(device, non_blocking=True, memory_format=layout)
+        value = value.to(device, non_blocking=True, memory_format=layout)
+        return value.float() / 255 if value.dtype == torch.uint8 and value.ndim == 4 else value
     if isinstance(value, dict):
         return {name: to_device(item, device) for name, item in value.items()}
     return [to_device(item, device) for item in value] if isinstance(value, list | tuple) else value

@@ -36,7 +36,7 @@ def fit(
     lr_at: Schedule = poly(0.9),  # noqa: B008 (a pure function)
     precision: str = "fp32",
     collate: Callable[[list], dict] | None = None,
-    workers: int = 0,
+    workers: int | None = None,
     clip: float | None = None,
     title: str = "training",
     log_every: int = 10,
@@ -46,6 +46,7 @@ def fit(
 
     dataset: len() and ``dataset[(index, draw)]`` -> dict of tensors and "name"; `draw` seeds its augmentation.
     loss_of: (model, batch on the device) -> scalars; "loss" is minimised, all are logged (means of `log_every` steps).
+    workers: processes that load the samples, see `samples.batches`.
     lr_at: progress in [0, 1) -> factor on each group's initial lr. clip: largest gradient norm. An epoch's incomplete
     last batch is dropped, unless the set is smaller than a batch. Under torchrun each process takes its share of the
     batch and gradients are averaged: the losses of one process up to rounding, if a loss is a mean over samples.
@@ -87,6 +88,8 @@ def _begin(model: nn.Module, optimiser: torch.optim.Optimizer, seed: int, precis
     model.to(device, memory_format=layout).train()
     for group in optimiser.param_groups:
         group.setdefault("initial_lr", group["lr"])
+        if device.type == "cuda" and "fused" in group:
+            group.update(fused=True, foreach=None)  # one kernel for all parameters
     torch.manual_seed(seed + machine.rank())
     _from_first(model)
     return device

@@ -53,7 +53,7 @@ class SeederSamples:
         picture = framed(picture, frame_of(picture.shape[:2], self.seeder.side))
         picture, _ = augment.random_flip(picture, None, rng)
         tags = torch.as_tensor(self.view.tags(index))
-        return {"name": self.view.names[index], "picture": augment.to_tensor(picture), "tags": tags}
+        return {"name": self.view.names[index], "picture": augment.to_bytes(picture), "tags": tags}
 
 
 def cut_sides(picture: np.ndarray, most: float, keep_size: bool, rng: np.random.Generator) -> np.ndarray:

@@ -46,7 +46,7 @@ class CountedPictures:
         region = cv2.resize(region, (W, H), interpolation=cv2.INTER_NEAREST)
         picture, region = augment.rescale(picture, region, min(1, self.crop / max(H, W)))
         picture, region = augment.window(*augment.random_flip(picture, region, rng), self.crop, self.crop)
-        picture = augment.to_tensor(picture)
+        picture = augment.to_bytes(picture)
         return {"counted": picture, "region": torch.from_numpy(region), "count": self.counts[name]}
 
 
