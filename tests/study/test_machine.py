@@ -80,6 +80,14 @@ def test_starting_workers_costs_little(two_cores):
     assert time.monotonic() - began < 5  # importing torch anew in every worker would cost seconds each
 
 
+def whose_child(_: int) -> int:
+    return os.getppid()
+
+
+def process_id(_: int) -> int:
+    return os.getpid()
+
+
 def power_of_two(number: int) -> int:
     return power(2, number)
 
@@ -148,8 +156,14 @@ def test_alone_there_is_one_process(monkeypatch):
 @pytest.mark.skipif(machine.sys.platform != "linux", reason="elsewhere workers are always started afresh")
 def test_beside_a_gpu_workers_come_from_a_clean_server(two_cores, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    assert machine._context().get_start_method() == "forkserver"
     assert parallel(abs, range(-8, 0)) == [8, 7, 6, 5, 4, 3, 2, 1]
+    first = set(parallel(whose_child, range(8)))
+    assert os.getpid() not in first  # they are no forks of this process, which has the card
+    workers = set(parallel(process_id, range(64)))
+    assert workers & set(parallel(process_id, range(64)))  # and they stay: each has imported what it needs
+    with pytest.raises(RuntimeError, match="a worker process was killed"):
+        parallel(dies, range(8))
+    assert parallel(abs, [-1] * 8) == [1] * 8
 
 
 @pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
-from torchvision.ops import MultiScaleRoIAlign
 
 from weakseg.data.salient_instances import PictureView, Source, open_salient
 from weakseg.data.sets import DataParams
 from weakseg.nets import augment
 from weakseg.nets.final import InstanceSet, collate_instances, fit_final, trained, with_file
 from weakseg.nets.mask_rcnn import MaskRcnnParams, build_mask_rcnn, detect, detection_losses
+from weakseg.nets.roi_pool import MultiScaleRoIAlign
 from weakseg.study.artifacts import save_instances
 from weakseg.study.stages import Artifact
 

@@ -13,12 +13,12 @@ from pydantic import Field
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.ops import roi_align
 
 from weakseg.baselines.from_boxes import box_reader, chosen_logits
 from weakseg.data.sets import DataParams
 from weakseg.nets.box_mask_rcnn import BoxHeads, boxes_in_rois, fit_on_boxes
 from weakseg.nets.mask_rcnn import MaskRcnnParams, detection_losses
+from weakseg.nets.roi_pool import roi_align
 from weakseg.ops.bags import filled_boxes
 from weakseg.ops.lab import lab
 from weakseg.study import train

@@ -16,7 +16,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
+from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from weakseg.data.sets import DataParams, open_set
@@ -31,6 +31,7 @@ from weakseg.nets.final import (
     trained,
     with_file,
 )
+from weakseg.nets.roi_pool import MultiScaleRoIAlign
 from weakseg.study.artifacts import load_instances, save_instances
 from weakseg.study.machine import device
 from weakseg.study.params import Group

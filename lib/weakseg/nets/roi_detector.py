@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torchvision.ops import roi_align
 
 from weakseg.nets import backbones
 from weakseg.nets.final import load_backbone
+from weakseg.nets.roi_pool import roi_align
 from weakseg.ops import box_regression as reg
 from weakseg.ops import multiple_instance as mi
 from weakseg.study.params import Group

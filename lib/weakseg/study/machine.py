@@ -107,10 +107,11 @@ def parallel(function: Callable[[Any], Any], items: Sequence[Any], title: str = 
         return list(progress((function(item) for item in items), len(items), title))
     chunk = max(1, len(items) // (workers * 16))
     try:
-        with ProcessPoolExecutor(workers, mp_context=_context(), initializer=_prepare_worker) as pool, _quiet_fork():
+        with _pool(workers) as pool:
             results = pool.map(functools.partial(_named, function), range(len(items)), items, chunksize=chunk)
             return list(progress(results, len(items), title))
     except BrokenProcessPool:
+        _lasting_pool.cache_clear()
         raise RuntimeError(
             f"{title}: a worker process was killed, mostly for want of memory; set WEAKSEG_THREADS below {workers}"
         ) from None
@@ -124,18 +125,28 @@ def _named(function: Callable[[Any], Any], number: int, item: Any) -> Any:
         raise
 
 
-def _context() -> multiprocessing.context.BaseContext:
-    """How workers start. Fork costs milliseconds; a fresh interpreter imports torch for seconds.
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes to work in. Forked for this call, which costs milliseconds, where that is safe.
 
-    It is safe here for the reason torch's own DataLoader forks: a worker runs on one thread, so it never touches the
-    parent's OpenMP pool. A CUDA context does not survive a fork; then a server with torch loaded forks clean workers.
+    It is for the reason torch's own DataLoader forks: a worker runs on one thread, so it never touches the parent's
+    OpenMP pool. A CUDA context does not survive a fork, though.
     """
-    if sys.platform == "linux" and not torch.cuda.is_initialized():
-        return multiprocessing.get_context("fork")
+    if sys.platform != "linux" or torch.cuda.is_initialized():
+        yield _lasting_pool(workers)
+        return
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool, quiet_fork():
+        yield pool
+
+
+@functools.lru_cache(1)
+def _lasting_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes of a fresh interpreter, kept until this one ends: each needs seconds to import what it works with."""
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     if sys.platform == "linux":
-        context.set_forkserver_preload(["torch", "cv2", "weakseg"])
-    return context
+        context.set_forkserver_preload(["torch", "torchvision", "pandas", "cv2", "scipy.ndimage", "weakseg"])
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
 
 
 def _prepare_worker() -> None:
@@ -158,8 +169,8 @@ def _leave_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _quiet_fork() -> Iterator[None]:
-    """Python 3.12+ warns of every fork beside threads; `_context` says why this one is safe."""
+def quiet_fork() -> Iterator[None]:
+    """Python 3.12+ warns of every fork beside threads; `_pool` says why ours are safe."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*use of fork.*", category=DeprecationWarning)
         yield

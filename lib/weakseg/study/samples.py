@@ -94,7 +94,9 @@ def batches(
         # A generator of its own: the loader draws from it at every start, and a resumed run must not notice.
         generator=torch.Generator().manual_seed(order.seed),
     )
-    for batch in loader:
+    with machine.quiet_fork():
+        stream = iter(loader)
+    for batch in stream:
         if "name" not in batch:
             raise ValueError(f"training: {type(dataset).__name__} must give each sample's 'name' (got {sorted(batch)})")
         names = [str(name) for name in batch.pop("name")]
