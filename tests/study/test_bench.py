@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
+from weakseg.data.sets import DataParams
 from weakseg.nets import backbones
-from weakseg.study import bench, train, work
+from weakseg.study import bench, plan, train, work
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,13 @@ def test_every_training_and_network_of_the_paper_is_measured(found):
     wanted |= {f"{net}.{what}_{net}" for net in ("deeplab", "mask_rcnn") for what in ("train", "predict")}
     assert wanted <= found.keys() and not any("affinitynet" in stage for stage in found)
     assert [step.why for step in found.values() if step.why] == []
+
+
+@pytest.mark.parametrize(("profile", "size"), [("toy", (64, 64)), ("demo", (128, 128)), ("paper", (375, 500))])
+def test_the_pictures_are_as_large_as_the_profile_s(profile, size):
+    few = bench._few(plan.values(plan.Run("irn", "ablations", profile))["data"])
+    drawn = DataParams.model_validate(few["data"]).menagerie
+    assert drawn.shape == size and drawn.n_trainaug == 64
 
 
 def test_a_training_step_falls_into_its_parts(found):

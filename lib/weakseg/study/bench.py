@@ -122,12 +122,13 @@ def _wanted(paper: str, profile: str) -> tuple[dict[str, Asked], list[Asked]]:
 
 def _few(data: dict[str, Any]) -> dict[str, Any]:
     """Overrides that draw a few pictures, as large as the profile's."""
-    drawn = data.get("menagerie") or {}
-    classes = drawn.get("classes") or min(6, len(data.get("classes") or [])) or 6
-    side = drawn.get("size") or (256 if data.get("classes") else [375, 500])  # photographs made smaller, or VOC's own
+    drawn = data.get("menagerie")
+    side = 256 if data.get("classes") else [375, 500]  # of photographs: made smaller, or VOC's own
+    if drawn is None:
+        drawn = {"size": side, "classes": min(6, len(data.get("classes") or [])) or 6}
     known = DataParams.model_fields
     plain = {name: known[name].get_default(call_default_factory=True) for name in data if name in known}
-    return {"data": {**plain, "layout": "menagerie", "menagerie": drawn | FEW | {"size": side, "classes": classes}}}
+    return {"data": {**plain, "layout": "menagerie", "menagerie": drawn | FEW}}
 
 
 def _is_of(one: Asked, paper: str) -> bool:
