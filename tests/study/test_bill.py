@@ -181,3 +181,17 @@ def test_a_card_is_as_fast_as_the_bench_saw_it(tmp_path, monkeypatch):
     places.write_text(tmp_path / "gpu/bench/steps.json", json.dumps([{**step, "stage": "deeplab.train_deeplab"}, step]))
     assert devices.measured_share(devices.card("h200")) == pytest.approx(0.1)
     assert devices.measured_share(devices.card("a100")) is None
+
+
+def test_a_stage_has_the_pace_that_the_bench_saw(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEAKSEG_OUTPUTS", str(tmp_path))
+    monkeypatch.setattr(devices.places, "root", lambda: tmp_path)
+    train = {"stage": "irnet.train_irnet", "device": "NVIDIA H200", "seconds": {"forward": 0.1, "backward": 0.2}}
+    looks = {"stage": "irnet.make_fields", "device": "NVIDIA H200", "seconds": {"whole": 0.8}}
+    steps = [train | {"pictures": 32, "planned": 6e9}, looks | {"pictures": 16, "planned": 2e9}]
+    places.write_text(tmp_path / "gpu/bench/steps.json", json.dumps(steps))
+    paces = devices.paces(devices.card("h200"))
+    assert paces["irnet.train_irnet"].of(12e9, 1e12) == pytest.approx(0.3 + 6e9 / 1e12)  # a step
+    assert paces["irnet.train_irnet"].of(1e9, 1e12) == pytest.approx(0.3)  # waits for its starts
+    assert paces["irnet.make_fields"].of(4e9, 1e12) == pytest.approx(0.05 + 2e9 / 1e12)  # a picture
+    assert devices.paces(devices.card("l4")) == {}

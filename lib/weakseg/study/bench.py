@@ -35,8 +35,9 @@ FEW = {"n_trainaug": 64, "n_train": 16, "n_val": 16, "n_tune": 8, "n_salient": 6
 class Step:
     """One stage's step, or its inference: seconds of the parts (median of the steps), operations, memory.
 
-    pictures: of one step; memory: MB, on a GPU what torch held at most, else of the whole process; peak: operations a
-    second that a large matrix product reached here; why: not empty where the stage could not be measured.
+    pictures: of one step; planned: operations as `work` counts them, of one step or one picture, for a bill; memory:
+    MB, on a GPU what torch held at most, else of the whole process; peak: operations a second that a large matrix
+    product reached here; why: not empty where the stage could not be measured.
     """
 
     paper: str
@@ -44,6 +45,7 @@ class Step:
     pictures: int = 0
     seconds: dict[str, float] | None = None
     flops: float = 0.0
+    planned: float = 0.0
     memory: float = 0.0
     peak: float = 0.0
     precision: str = "fp32"
@@ -157,7 +159,7 @@ class _Runs:
     def measure(self, one: Asked) -> Step:
         """The step of a training, or the whole of an inference stage, a second time."""
         about = {"paper": self.paper, "stage": one.name, "precision": work.precision(one.plan["params"])}
-        about |= {"peak": _peak(about["precision"]), "device": _device_name()}
+        about |= {"peak": _peak(about["precision"]), "device": _device_name(), "planned": _planned(one)}
         self.performed.made.pop(one.plan["key"], None)  # measured anew where it was an input of another
         try:
             self.performed.compute(one)
@@ -266,6 +268,11 @@ def _watched(runs: _Runs) -> Iterator[_Runs]:
     instead = {train.fit: fit, backbones.find_weights: find_weights, plain: untrained}
     with swapped(instead, {}), contextlib.redirect_stdout(io.StringIO()):
         yield runs
+
+
+def _planned(one: Asked) -> float:
+    amount = work.of(one.plan["stage"], one.plan["params"], one.plan["inputs"])
+    return amount.flops / max(amount.steps or amount.pictures, 1)
 
 
 @functools.cache

@@ -59,15 +59,17 @@ def bill(profile: str, papers: Sequence[str], seeds: str | None, gpu: str | None
     measured = rates.on_one_machine(rates.read())
     if not measured:
         raise ValueError("nothing was measured yet: run a study first, or take a clone with published results")
-    share = devices.measured_share(card) if card else None
+    share, paces = (devices.measured_share(card), devices.paces(card)) if card else (None, {})
     asked = {key: one for found in rehearsals for key, one in found.asked.items()}
     known, by_machine = Rates(measured), measured[0].machine
-    items = {key: _price(one, known, card, share) for key, one in asked.items()}
+    items = {key: _price(one, known, card, share, paces.get(one.name)) for key, one in asked.items()}
     used = plan.values(wanted[0])["seeds"]
     return Bill(profile, tuple(used), card, share, rehearsals, items, by_machine)
 
 
-def _price(asked: Asked, known: Rates, card: devices.Card | None, share: float | None) -> Item:
+def _price(
+    asked: Asked, known: Rates, card: devices.Card | None, share: float | None, pace: devices.Pace | None
+) -> Item:
     params = asked.plan["params"]
     amount = work.of(asked.plan["stage"], params, asked.plan["inputs"])
     guess = known.guess(asked.plan["stage"], params, amount)
@@ -75,8 +77,11 @@ def _price(asked: Asked, known: Rates, card: devices.Card | None, share: float |
     done = (asked.folder / "record.json").is_file()
     if card is None:
         return Item(asked, amount, guess, 0.0, guess.seconds / HOUR, left, done)
+    rate, units = card.peak(work.precision(params)) * (share or devices.ASSUMED_SHARE), amount.steps or amount.pictures
+    if pace and units and not amount.crf:  # measured on the card itself, with its loading and writing
+        return Item(asked, amount, guess, units * pace.of(amount.flops / units, rate) / HOUR, 0.0, left, done)
     # Seconds of the measured core, at the rate of its convolutions, are operations; heads are counted that way too.
-    speed = card.peak(work.precision(params)) * (share or devices.ASSUMED_SHARE) / known.convolutions
+    speed = rate / known.convolutions
     return Item(asked, amount, guess, guess.network / speed / HOUR, guess.rest / HOUR, left, done)
 
 
@@ -138,7 +143,11 @@ def _grounds(found: Bill) -> list[str]:
         names = sorted({one.asked.name for one in new})
         said.append(f"Never measured, from their work alone ({share:.0f} % of the hours): {', '.join(names)}.")
     if found.card and found.share:
-        said.append(f"{found.card.name}: {100 * found.share:.0f} % of peak, as the bench measured on it.")
+        paced = len({one.asked.name for one in items} & devices.paces(found.card).keys())
+        said.append(
+            f"{found.card.name}: {paced} kinds of stages at the pace that the bench measured on it; other networks at"
+            f" {100 * found.share:.0f} % of peak, as its classifier. Small ones are slower than that."
+        )
     elif found.card:
         said.append(
             f"{found.card.name}: not measured; scaled by the ratio of peak throughput, of which"

@@ -1,7 +1,9 @@
 """Graphics cards as a bill knows them: what their matrix units can do at most, and what of it the study reached."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from weakseg.study import places
 
@@ -38,11 +40,39 @@ def card(name: str) -> Card:
     return CARDS[name.lower()]
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that a card took for a training step or, of other stages, for a picture; the operations of that."""
+
+    seconds: float
+    flops: float
+
+    def of(self, flops: float, rate: float) -> float:
+        """Seconds of a step of so many operations: what is more goes at `rate` (operations a second) of a full card.
+
+        One of fewer takes as long as the measured one: a small network waits for its operations to start.
+        """
+        return self.seconds + max(0.0, flops - self.flops) / rate
+
+
 def measured_share(wanted: Card) -> float | None:
     """Share of the card's peak that the bench notebook saw on it in a training step of the tag classifier."""
+    seen = (step for step in _seen(wanted) if step["stage"].endswith("train_classifier"))
+    return next((step["flops_a_second"] / wanted.peak(step["precision"]) for step in seen), None)
+
+
+def paces(wanted: Card) -> dict[str, Pace]:
+    """Stage -> its pace on this card, of the stages that the bench notebook measured there."""
+    found = {}
+    for step in _seen(wanted):
+        if step["planned"]:
+            units = 1 if ".train_" in step["stage"] else step["pictures"]
+            found.setdefault(step["stage"], Pace(sum(step["seconds"].values()) / units, step["planned"]))
+    return found
+
+
+def _seen(wanted: Card) -> Iterator[dict[str, Any]]:
+    """Steps measured on this card, those of this clone first."""
     for folder in (places.outputs(), places.root() / "outputs" / "published"):
         for file in sorted(folder.glob("*/bench/steps.json")):
-            for step in json.loads(file.read_text(encoding="utf-8")):
-                if wanted.name in step["device"] and step["stage"].endswith("train_classifier"):
-                    return step["flops_a_second"] / wanted.peak(step["precision"])
-    return None
+            yield from (one for one in json.loads(file.read_text(encoding="utf-8")) if wanted.name in one["device"])
