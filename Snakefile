@@ -1,6 +1,6 @@
 # The batch: every notebook that is stale, then the report.    snakemake -c2 --config profile=demo
 #
-# Options by --config: profile=demo  papers="irn"  seeds=0,1,2 ; how to run comes from profiles/default/config.yaml,
+# Options by --config: profile=demo  papers="irn"  seeds=0,1,2  ahead=0 (nothing computes stages ahead); how to run comes from profiles/default/config.yaml,
 # or from another folder of profiles/ (snakemake --profile profiles/slurm ...).
 #
 # What a cluster's job asks for, minutes and memory, comes from `make plan` where it was called; else from the profile.
@@ -12,8 +12,9 @@
 import os
 import sys
 
-from weakseg.study import plan, records, status
+from weakseg.study import cards, places, plan, records, status
 from weakseg.study import resources as planned
+from weakseg.study.run import THREADS
 
 PROFILE = str(config.get("profile") or "demo")
 SEEDS = str(config["seeds"]) if config.get("seeds") is not None else ""  # 0 is a seed
@@ -30,6 +31,7 @@ try:
     RUNS = plan.runs(PROFILE, PAPERS, plan.overrides_of(SEEDS, []))
     MARKS = {str(run): local(status.awaited(run)) for run in RUNS}
     REPORT = local(status.report_mark(PROFILE, RUNS))
+    AHEAD = local(places.outputs() / PROFILE / f".ahead.{plan.digest(repr(MARKS))[:16]}.done")
 except (ValueError, FileNotFoundError) as error:
     sys.exit(f"weakseg: {error}")
 
@@ -41,10 +43,18 @@ def threads():
     return max(1, int(granted) // max(1, min(at_once or 1, len(RUNS))))
 
 
+def helper():
+    """The mark of the process that computes stages ahead: where notebooks share the cores of this machine, not a GPU."""
+    at_once = workflow.is_main_process and workflow.global_resources["_cores"].value or 1  # no number on a cluster
+    stale = not all(os.path.exists(mark) for mark in MARKS.values())
+    return [AHEAD] if stale and 1 < at_once <= records.cores() and config.get("ahead", True) and not cards.cards() else []
+
+
 rule all:
     input:
         REPORT,
         list(MARKS.values()),  # asked for by name: a mark that is missing behind a finished report would go unnoticed
+        helper(),
 
 
 for run in RUNS:
@@ -65,6 +75,21 @@ for run in RUNS:
             **planned.of(run),
         shell:
             "{params.python:q} -m weakseg.study.run {params.run:q} --threads {params.share}"
+
+
+rule ahead:
+    output:
+        touch(AHEAD),
+    params:
+        python=sys.executable,
+        study=[*PAPERS, "--profile", PROFILE, *SEEDED],
+        older=os.path.dirname(AHEAD),
+        share=" ".join(f"{name}={threads()}" for name in THREADS),
+    priority: -1  # the notebooks first: this one fills a core that they leave
+    localrule: True
+    shell:
+        "find {params.older:q} -maxdepth 1 -name '.ahead.*.done' -delete;"
+        " env {params.share} TQDM_DISABLE=1 PYTHONHASHSEED=0 {params.python:q} -m weakseg.study.ahead {params.study:q} || true"
 
 
 rule report:

@@ -133,7 +133,7 @@ class Study:
 
     def batch(self, *words: str) -> Sequence[str]:
         """The command line of the batch, for `start` or `python`."""
-        return ("snakemake", "-s", str(ROOT / "Snakefile"), "-c2", "--config", "profile=toy", *words)
+        return ("snakemake", "-s", str(ROOT / "Snakefile"), "-c2", "--config", "profile=toy", "ahead=0", *words)
 
     def text(self, notebook: str) -> str:
         """All text that the executed notebook shows."""

@@ -69,6 +69,17 @@ def test_notebooks_at_once_share_the_cores(study):
         (study.out / "sums.html").unlink(), (study.out / "more.html").unlink()
 
 
+def test_a_helper_is_asked_for_where_notebooks_share_the_cores_of_this_machine(chain):
+    def planned(*words: str, cores: str = "-c2") -> bool:
+        command = [cores if word == "-c2" else word for word in chain.batch(*words, "-n")]
+        code, said = chain.python(*command)
+        assert code == 0, said
+        return "ahead" in {line.split()[0] for line in said.splitlines() if line.strip()}
+
+    assert planned("ahead=1") and not planned("ahead=1", cores="-c1") and not planned("ahead=0")
+    assert chain.python(*chain.batch())[0] == 0 and not planned("ahead=1")  # nothing is stale
+
+
 def test_bad_params_stop_the_batch_before_anything_runs(chain):
     chain.params("profile: toy\nseeds: [0]\nsum: {frist: 1}\n")
     code, said = chain.python(*chain.batch())

@@ -222,12 +222,17 @@ def _one_at_a_time(folder: Path, stage: str) -> contextlib.AbstractContextManage
     if machine.rank() > 0:  # the first process holds it for all
         return contextlib.nullcontext()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    lock = FileLock(lock_of(folder))
     try:
         return lock.acquire(timeout=0)
     except Timeout:
         print(f"{stage} {folder.name}: another process computes it; waiting", flush=True)
         return lock.acquire()
+
+
+def lock_of(folder: Path) -> Path:
+    """The file whose lock a process holds while it computes the artifact of `folder`."""
+    return folder.with_name(f".{folder.name}.lock")
 
 
 def _prepare(partial: Path, folder: Path) -> bool:
