@@ -128,6 +128,17 @@ def test_a_training_is_planned_where_its_weights_are_not_at_hand(monkeypatch):
     assert {"stages.train_segmenter", "detector.train_proxy_rcnn"} <= {one.name for one in found.asked.values()}
 
 
+def test_a_data_root_without_the_lists_counts_as_none(tmp_path, monkeypatch):
+    found = []
+    for root in (None, tmp_path):
+        monkeypatch.delenv("WEAKSEG_DATA", raising=False)
+        if root:
+            monkeypatch.setenv("WEAKSEG_DATA", str(root))
+        found.append(rehearsal.rehearse(plan.Run("irn", "ablations", "paper", {"seeds": [0]})))
+    assert [one.name for one in found[0].asked.values()] == [one.name for one in found[1].asked.values()]
+    assert len(found[0].asked) > 20
+
+
 def test_a_statement_that_needs_results_is_passed_over_and_the_next_one_runs():
     names, found = {}, rehearsal.Rehearsal(plan.Run("irn", "ablations", "toy"))
     text = "a = [].pop()\nfor k in (1, 2):\n    b = a.missing + {}['x']\n    c = k"
