@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from weakseg.study import plan
+from weakseg.study.rehearsal import rehearse
 from weakseg.study.reported import reported
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +64,16 @@ def test_the_report_shows_every_table_figure_and_claim(study):
     claims = pd.read_csv(outputs / "toy" / "claims.csv")
     assert set(claims["verdict"]) <= {"held", "not held", "undecided", "not run"}
     assert len(claims[claims["paper"] == paper]) >= 5
+
+
+def test_a_rehearsal_without_results_knew_every_training(study, tmp_path, monkeypatch):
+    paper, outputs = study
+    trained = {folder.name for folder in (outputs / "toy" / "runs").glob("*.train_*/*") if folder.is_dir()}
+    monkeypatch.setenv("WEAKSEG_OUTPUTS", str(tmp_path))
+    asked = {}
+    for notebook in ("ablations", "baselines"):
+        asked |= rehearse(plan.Run(paper, notebook, "toy")).asked
+    assert trained == {one.folder.name for one in asked.values() if ".train_" in one.name}
 
 
 def test_a_second_run_computes_nothing(study):

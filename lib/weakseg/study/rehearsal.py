@@ -8,6 +8,7 @@ import ast
 import contextlib
 import functools
 import hashlib
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, get_args
 
 from weakseg.data import sets
 from weakseg.metrics import resample
+from weakseg.metrics.evidence import Evidence
 from weakseg.nets import backbones
 from weakseg.study import artifacts, code, counts, plan, run, stages
 from weakseg.study.session import Session
@@ -107,7 +109,8 @@ class Performance:
 def _stage(found: Rehearsal) -> Any:
     """Everything that a notebook meets, replaced by what asks, counts, or knows nothing."""
     readers = [f for f in vars(artifacts).values() if callable(f) and getattr(f, "__name__", "").startswith("load_")]
-    reading = {function: unknowing() for function in [*readers, resample.load, *functions_of("weakseg.plots")]}
+    measuring = [f for f in functions_of("weakseg.metrics") if "out" not in inspect.signature(f).parameters]
+    reading = {function: unknowing() for function in [*readers, *measuring, *functions_of("weakseg.plots")]}
     instead = {
         resample.value: lambda *_, **__: 50.0,
         sets.data_root: _root_if_there(sets.data_root),
@@ -118,6 +121,7 @@ def _stage(found: Rehearsal) -> Any:
         code.methods: functools.cache(code.methods),
     }
     methods = {
+        (Evidence, "load"): classmethod(lambda *_: UNKNOWN),
         (Store, "__call__"): functools.partialmethod(_ask, found),
         (Session, "table"): functools.partialmethod(_note_table, found),
         (Session, "figure"): lambda *_, **__: UNKNOWN,

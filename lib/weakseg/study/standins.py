@@ -112,7 +112,7 @@ def swapped(instead: Mapping[Callable, Callable], methods: Mapping[tuple[type, s
 
     Each function needs a stand-in of its own: modules first imported in between are given theirs back by it.
     """
-    kept, load = {where: getattr(*where) for where in methods}, json.loads
+    kept, load = {(kind, name): vars(kind)[name] for kind, name in methods}, json.loads
     for (kind, name), other in methods.items():
         setattr(kind, name, other)
     _replace(instead)
