@@ -110,6 +110,8 @@ def write_project(root: Path, form: Form) -> None:
         (root / folder).symlink_to(places.root() / folder)
     for paper in PAPERS:
         given = run.check(plan.Run(paper, "ablations", "paper")) | {"seeds": [0]}  # with every default
+        if paper == "boxcaseg":  # no more salient pictures than are drawn
+            given["sweep"]["salient"] = [min(count, form.drawn.n_salient) for count in given["sweep"]["salient"]]
         if form.small:
             given = smaller(given)
             if paper == "guided_labelling":
