@@ -1,7 +1,7 @@
 # The batch: every notebook that is stale, then the report.    snakemake -c2 --config profile=demo
 #
-# Options by --config: profile=demo  papers="irn"  seeds=0,1,2  ahead=0 (nothing computes stages ahead); how to run comes from profiles/default/config.yaml,
-# or from another folder of profiles/ (snakemake --profile profiles/slurm ...).
+# Options by --config: profile=demo  papers="irn"  seeds=0,1,2  ahead=0 (no helper computes stages ahead); how to run comes
+# from profiles/default/config.yaml, or from another folder of profiles/ (snakemake --profile profiles/slurm ...).
 #
 # What a cluster's job asks for, minutes and memory, comes from `make plan` where it was called; else from the profile.
 #
@@ -47,7 +47,8 @@ def helper():
     """The mark of the process that computes stages ahead: where notebooks share the cores of this machine, not a GPU."""
     at_once = workflow.is_main_process and workflow.global_resources["_cores"].value or 1  # no number on a cluster
     stale = not all(os.path.exists(mark) for mark in MARKS.values())
-    return [AHEAD] if stale and 1 < at_once <= records.cores() and config.get("ahead", True) and not cards.cards() else []
+    wanted = stale and config.get("ahead", True) and 1 < at_once <= records.cores()
+    return [AHEAD] if wanted and not cards.cards() else []
 
 
 rule all:

@@ -66,15 +66,21 @@ def test_bags_and_their_gradient():
     torch.testing.assert_close(gpu, cpu)
 
 
-def test_regions_are_pooled_without_a_copy_for_every_sample():
-    torch.use_deterministic_algorithms(True, warn_only=True)  # as a training asks for
+@pytest.fixture
+def strict():
+    """The mode that a training asks for."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def test_regions_are_pooled_without_a_copy_for_every_sample(strict):
     corner = 60 * drawn(2000, 2)
     rois = torch.cat([torch.zeros(2000, 1), corner, corner + 4 + 14 * drawn(2000, 2)], 1)
     torch.cuda.reset_peak_memory_stats()
     cpu, gpu = on_both(lambda maps, boxes: roi_align(maps, boxes, 7, 1.0, 2, aligned=True), drawn(1, 64, 80, 80), rois)
     torch.testing.assert_close(gpu, cpu)
     assert torch.cuda.max_memory_allocated() < 200e6
-    torch.use_deterministic_algorithms(False)
 
 
 # ---------------------------------------------------------------- training

@@ -1,5 +1,6 @@
 """Stages computed ahead: all that nobody computes, from the end, with the bytes that a notebook would get."""
 
+import os
 import time
 from pathlib import Path
 
@@ -61,6 +62,16 @@ def test_stages_are_computed_after_what_they_take_and_the_last_first(wanted, cap
 def test_a_finished_notebook_needs_nothing(wanted, tmp_path):
     (tmp_path / RUN.notebook).touch()
     assert ahead.help_out([RUN]) == 0 and wanted.done() == [False] * 3
+
+
+def test_a_notebook_that_failed_meanwhile_needs_nothing(wanted, tmp_path, monkeypatch):
+    failure = tmp_path / "failed.json"
+    failure.touch()
+    monkeypatch.setattr(ahead.records, "failure_of", lambda run: failure)
+    os.utime(failure, (0, time.time() + 60))
+    assert ahead.help_out([RUN]) == 0
+    os.utime(failure, (0, 0))  # it failed before: now it is tried again
+    assert ahead.help_out([RUN]) == 3
 
 
 def test_what_another_process_computes_is_waited_for(wanted, tmp_path, monkeypatch):

@@ -5,7 +5,6 @@ stage is the same bytes whoever computes it. So this process rehearses the noteb
 ask for, and computes those that nobody has begun, from the end on, until no notebook needs any more.
 """
 
-import argparse
 import contextlib
 import io
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from weakseg.study import records
-from weakseg.study.plan import Run, key_of, overrides_of, parts, runs
+from weakseg.study.plan import Run, command_line, key_of, overrides_of, parts, runs
 from weakseg.study.rehearsal import Asked, rehearse
 from weakseg.study.stages import RECORD, Artifact, Store, lock_of
 
@@ -27,11 +26,12 @@ PAUSE = 1.0  # seconds between two looks at what others compute
 
 def help_out(wanted: Sequence[Run]) -> int:
     """Computes stages of notebooks that have not finished; returns how many. A stage that fails is left to them."""
-    marks = {run: _mark(run) for run in wanted}
+    began, marks = time.time(), {run: _mark(run) for run in wanted}
     asked = {run: _rehearsed(run) for run in wanted if not marks[run].exists()}
     computed, failed = 0, set[str]()
     while True:
-        needed = {key: one for run, stages in asked.items() if not marks[run].exists() for key, one in stages.items()}
+        asked = {run: stages for run, stages in asked.items() if not (marks[run].exists() or _has_failed(run, began))}
+        needed = {key: one for stages in asked.values() for key, one in stages.items()}
         ready = [one for one in reversed(needed.values()) if one.plan["key"] not in failed and _is_ready(one, needed)]
         free = next((one for one in ready if _is_free(one.folder)), None)
         if free is not None:
@@ -45,6 +45,12 @@ def help_out(wanted: Sequence[Run]) -> int:
 def _mark(run: Run) -> Path:
     """The file that is there once the notebook has finished."""
     return records.mark_of(run, key_of(parts(run)))
+
+
+def _has_failed(run: Run, since: float) -> bool:
+    """Whether the notebook's failure was written since that time: then nobody waits for its stages."""
+    file = records.failure_of(run)
+    return file.is_file() and file.stat().st_mtime > since
 
 
 def _rehearsed(run: Run) -> dict[str, Asked]:
@@ -95,11 +101,7 @@ def _real(value: Any, known: dict[str, Asked]) -> Any:
 
 def main(words: Sequence[str] | None = None) -> int:
     """0; 2 for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m weakseg.study.ahead", description=__doc__)
-    parser.add_argument("papers", nargs="*", help="default: every paper that has notebooks")
-    parser.add_argument("--profile", default="demo")
-    parser.add_argument("--seeds", help="in place of the params file's, as 0,1,2")
-    given = parser.parse_args(words)
+    given = command_line("weakseg.study.ahead", __doc__).parse_args(words)
     try:
         wanted = runs(given.profile, given.papers, overrides_of(given.seeds, []))
         print(f"beside the notebooks: {help_out(wanted)} stages computed")

@@ -4,7 +4,6 @@ Rehearses the notebooks to learn their stages, takes the work of each from its p
 were measured. Nothing is computed, and no pictures or weights need be there.
 """
 
-import argparse
 import contextlib
 import io
 import os
@@ -195,10 +194,7 @@ def hours_of_jobs(found: Bill, cores: int) -> dict[plan.Run, float]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """0, or 2 for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m weakseg.study.bill", description=__doc__)
-    parser.add_argument("papers", nargs="*", help="default: every paper that has notebooks")
-    parser.add_argument("--profile", default="demo")
-    parser.add_argument("--seeds", help="in place of the params file's, as 0,1,2")
+    parser = plan.command_line("weakseg.study.bill", __doc__)
     parser.add_argument("--cores", type=int, default=8, help="of each cluster job, for resources.json (default: 8)")
     parser.add_argument("--gpu", default="cpu", help=f"cpu, or one of {', '.join(devices.CARDS)}")
     given = parser.parse_args(words)

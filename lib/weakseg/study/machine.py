@@ -133,7 +133,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     OpenMP pool. A CUDA context does not survive a fork, though.
     """
     if sys.platform != "linux" or torch.cuda.is_initialized():
-        yield _lasting_pool(workers)
+        yield _lasting_pool(threads())  # one for all calls, however few items they have
         return
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool, quiet_fork():

@@ -5,6 +5,7 @@ cells reach, the paper's reported numbers and claims, real pictures on disk, and
 Words, comments, formatting and file times are not in it. Nothing here imports torch, so that asking is quick.
 """
 
+import argparse
 import ast
 import hashlib
 import json
@@ -85,6 +86,15 @@ def runs(profile: str, only: Sequence[str] = (), overrides: dict[str, Any] | Non
     if not found:
         raise FileNotFoundError(f"params/{profile}: no paper has notebooks and a params file for this profile")
     return found
+
+
+def command_line(module: str, about: str) -> argparse.ArgumentParser:
+    """A parser of the arguments that say which study is meant: papers, profile, seeds."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=about)
+    parser.add_argument("papers", nargs="*", help="default: every paper that has notebooks")
+    parser.add_argument("--profile", default="demo")
+    parser.add_argument("--seeds", help="in place of the params file's, as 0,1,2")
+    return parser
 
 
 def overrides_of(seeds: str | None, settings: Sequence[str]) -> dict[str, Any]:

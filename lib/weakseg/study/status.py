@@ -1,13 +1,12 @@
 """What is current and what is stale, and why: ``python -m weakseg.study.status --profile demo`` (exit 1: stale)."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from weakseg.study import places, records
 from weakseg.study.code import closure_of_source
-from weakseg.study.plan import Run, digest, key_of, overrides_of, parts, runs
+from weakseg.study.plan import Run, command_line, digest, key_of, overrides_of, parts, runs
 
 
 def awaited(run: Run) -> Path:
@@ -63,10 +62,7 @@ def failures(wanted: Sequence[Run]) -> list[str]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """0 when everything is current, 1 when something is stale, 2 for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m weakseg.study.status", description=__doc__)
-    parser.add_argument("papers", nargs="*", help="default: every paper that has notebooks")
-    parser.add_argument("--profile", default="demo")
-    parser.add_argument("--seeds", help="in place of the params file's, as 0,1,2")
+    parser = command_line("weakseg.study.status", __doc__)
     parser.add_argument("--why", action="store_true", help="name every cause")
     parser.add_argument("--check", action="store_true", help="only check every params file and notebook")
     given = parser.parse_args(words)
