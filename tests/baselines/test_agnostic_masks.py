@@ -21,7 +21,7 @@ def test_a_ring_is_a_third_of_the_box_on_every_side():
 
 
 def test_features_are_negative_in_the_ring_and_cut_off_after():
-    pool = TernaryPool(1, 56)
+    pool = TernaryPool((4,), 56)
     features = {"0": torch.ones(1, 3, 32, 32)}
     found = pool(features, [torch.tensor([[40.0, 40.0, 80.0, 80.0]])], [(128, 128)])
     assert found.shape == (1, 3, 24, 24)

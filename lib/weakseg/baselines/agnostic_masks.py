@@ -25,10 +25,10 @@ class TernaryPool(nn.Module):
     and -1 in the ring; what lies beyond counts as 0 (it is not looked at).
     """
 
-    def __init__(self, levels: int, scale: int):
+    def __init__(self, strides: tuple[int, ...], scale: int):
         super().__init__()
         side = INSIDE + 2 * RING
-        self.pool = MultiScaleRoIAlign([str(level) for level in range(levels)], side, 2, canonical_scale=scale)
+        self.pool = MultiScaleRoIAlign(strides, side, 2, scale)
         signs = -torch.ones(side, side)
         signs[RING:-RING, RING:-RING] = 1
         self.register_buffer("signs", signs, persistent=False)
@@ -56,7 +56,7 @@ def build_agnostic(mask_rcnn: MaskRcnnParams, ring: bool, pretrained: bool = Tru
     """Mask R-CNN of one class; with `ring` its mask head sees S4Net's ternary features."""
     model = build_mask_rcnn(mask_rcnn, 1, pretrained)
     if ring:
-        model.roi_heads.mask_roi_pool = TernaryPool(len(mask_rcnn.strides), mask_rcnn.roi_scale)
+        model.roi_heads.mask_roi_pool = TernaryPool(mask_rcnn.strides, mask_rcnn.roi_scale)
         model.roi_heads.mask_head = nn.Sequential(model.roi_heads.mask_head, WithoutRing())
     return model
 

@@ -61,7 +61,7 @@ def similarity(colours: Tensor, counts: Tensor, dilation: int) -> Tensor:
 
     colours: (R, 3, h, w), LAB. counts: bool (R, h, w). Returns (R, 8, h, w).
     """
-    distance = (neighbours(colours, dilation) - colours[:, :, None]).norm(dim=1)  # (R, 8, h, w)
+    distance = (neighbours(colours, dilation) - colours[:, :, None]).square().sum(1).sqrt()  # (R, 8, h, w)
     own = counts[:, None].to(colours.dtype)
     return (-distance / 2).exp() * neighbours(own, dilation)[:, 0] * own
 
@@ -112,7 +112,9 @@ class BoxInstHeads(BoxHeads):
         """LAB (R, 3, side, side) of the RoIs of the present pictures, and which cells count, bool (R, side, side)."""
         pictures, sizes = self.seen
         shrink = (sizes / sizes.new_tensor(self.shapes)).flip(1).repeat(1, 2)  # (B, 4): for x, y, x, y
-        found = roi_align(pictures, [roi * s for roi, s in zip(rois, shrink, strict=True)], side, sampling_ratio=2)
+        placed = zip(rois, shrink, strict=True)
+        where = torch.cat([F.pad(roi * s, (1, 0), value=k) for k, (roi, s) in enumerate(placed)])  # (R, 5)
+        found = roi_align(pictures, where, side, 1.0, 2)
         return found[:, :3], found[:, 3] > 0.5
 
     def look_at(self, pictures: Tensor, sizes: Tensor) -> None:

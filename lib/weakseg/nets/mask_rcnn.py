@@ -142,17 +142,12 @@ def build_mask_rcnn(params: MaskRcnnParams, classes: int, pretrained: bool = Tru
         box_nms_thresh=params.test.nms,
         box_score_thresh=params.test.score,
         box_detections_per_img=params.test.detections,
-        box_roi_pool=_roi_align(params, 7),
-        mask_roi_pool=_roi_align(params, 14),
+        box_roi_pool=MultiScaleRoIAlign(params.strides, 7, 2, params.roi_scale),
+        mask_roi_pool=MultiScaleRoIAlign(params.strides, 14, 2, params.roi_scale),
         **_heads(params, classes),
     )
     model.transform = Sizes(params.short_side, params.long_side)
     return model
-
-
-def _roi_align(params: MaskRcnnParams, size: int) -> MultiScaleRoIAlign:
-    levels = [str(level) for level in range(len(params.strides))]
-    return MultiScaleRoIAlign(levels, size, 2, canonical_scale=params.roi_scale)
 
 
 def _heads(params: MaskRcnnParams, classes: int) -> dict[str, nn.Module]:

@@ -88,8 +88,8 @@ def _begin(model: nn.Module, optimiser: torch.optim.Optimizer, seed: int, precis
     model.to(device, memory_format=layout).train()
     for group in optimiser.param_groups:
         group.setdefault("initial_lr", group["lr"])
-        if device.type == "cuda" and "fused" in group:
-            group.update(fused=True, foreach=None)  # one kernel for all parameters
+        if "fused" in group:
+            group.update(fused=True, foreach=None)  # one pass over all parameters
     torch.manual_seed(seed + machine.rank())
     _from_first(model)
     return device
