@@ -34,7 +34,7 @@ class HighResolutionNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Normalised pictures (B, 3, H, W) -> (B, channels, H / 4, W / 4)."""
-        maps = self.branches(pictures)
+        maps = self.branches(pictures.contiguous(memory_format=torch.channels_last))  # the faster layout
         B, _, h, w = maps[0].shape
         coarse = [F.interpolate(each, (h, w), mode="bilinear", align_corners=False) for each in maps[1:]]
         return torch.cat([maps[0], *coarse], 1)  # (B, channels, h, w)
