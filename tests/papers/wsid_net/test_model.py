@@ -31,6 +31,9 @@ def test_fusing_is_a_convolution_of_the_concatenation():
     large = torch.nn.functional.interpolate(maps[1], (6, 6), mode="bilinear")
     whole = torch.nn.functional.conv2d(torch.cat([maps[0], large], 1), weight)
     torch.testing.assert_close(fuse(maps, (6, 6)), torch.relu(fuse.norm(whole)))
+    small = torch.nn.functional.interpolate(maps[0], (3, 3), mode="bilinear")
+    whole = torch.nn.functional.conv2d(torch.cat([small, maps[1]], 1), weight)
+    torch.testing.assert_close(fuse(maps, (3, 3)), torch.relu(fuse.norm(whole)))
 
 
 def names(**changes):

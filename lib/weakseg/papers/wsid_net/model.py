@@ -14,7 +14,8 @@ class Fuse(nn.Module):
     """Convolution of the concatenated maps, group norm, ReLU.
 
     A 1x1 convolution and bilinear resizing can change places, and a convolution of a concatenation is a sum of one for
-    each part: every map is convolved on its own grid, resized and added, the same numbers for less work.
+    each part: every map is convolved and added on the coarser of its own grid and the wanted one, the same numbers for
+    less work.
     """
 
     def __init__(self, channels: list[int], outputs: int):
@@ -24,9 +25,15 @@ class Fuse(nn.Module):
 
     def forward(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor:
         """Maps (B, C_k, h_k, w_k) -> (B, outputs, *size)."""
-        parts = [part(x) for part, x in zip(self.parts, maps, strict=True)]
-        same = [F.interpolate(x, size, mode="bilinear") if x.shape[-2:] != size else x for x in parts]
-        return F.relu(self.norm(sum(same)))
+        parts = [self._part(part, x, size) for part, x in zip(self.parts, maps, strict=True)]
+        return F.relu(self.norm(sum(parts)))
+
+    def _part(self, part: nn.Module, x: Tensor, size: tuple[int, int]) -> Tensor:
+        if x.shape[-2:] == size:
+            return part(x)
+        if x.shape[-1] > size[1]:
+            return part(F.interpolate(x, size, mode="bilinear"))
+        return F.interpolate(part(x), size, mode="bilinear")
 
 
 class BoundaryBranch(nn.Module):
