@@ -86,11 +86,15 @@ rule ahead:
         study=[*PAPERS, "--profile", PROFILE, *SEEDED],
         older=os.path.dirname(AHEAD),
         share=" ".join(f"{name}={threads()}" for name in THREADS),
-    priority: -1  # the notebooks first: this one fills a core that they leave
+    # It takes no notebook's place, begins with the first of them and gets what they leave, which is much: a core is idle
+    # whenever a notebook waits for a stage of another one, or only the last runs.
+    threads: 0
+    priority: 1
     localrule: True
     shell:
         "find {params.older:q} -maxdepth 1 -name '.ahead.*.done' -delete;"
-        " env {params.share} TQDM_DISABLE=1 PYTHONHASHSEED=0 {params.python:q} -m weakseg.study.ahead {params.study:q} || true"
+        " nice -n 19 env {params.share} TQDM_DISABLE=1 PYTHONHASHSEED=0"
+        " {params.python:q} -m weakseg.study.ahead {params.study:q} || true"
 
 
 rule report:

@@ -1,8 +1,9 @@
 """Stages computed beside the notebooks that will ask for them: ``python -m weakseg.study.ahead irn --profile demo``.
 
-Notebooks that run side by side have a share of the cores each, and the last of them would leave the others' idle. A
-stage is the same bytes whoever computes it. So this process rehearses the notebooks, to learn which stages they will
-ask for, and computes those that nobody has begun, from the end on, until no notebook needs any more.
+Notebooks that run side by side have a share of the cores each, and leave it idle while one waits for a stage that the
+other computes, or when only the last of them runs. A stage is the same bytes whoever computes it. So this process
+rehearses the notebooks, to learn which stages they will ask for, and computes those that nobody has begun, from the end
+on, until no notebook needs any more.
 """
 
 import contextlib
