@@ -129,9 +129,10 @@ def test_it_is_plain_sgd_with_the_schedule(toy, tmp_path):
         optimiser.step()
         twin_losses.append(loss.item())
     assert list(log.columns) == ["step", "epoch", "lr", "loss", "accuracy", "gradient_norm"]
-    assert log["loss"].tolist() == twin_losses
+    assert log["loss"].tolist() == pytest.approx(twin_losses, rel=1e-6)  # one pass over all parameters rounds otherwise
     assert log["epoch"].tolist() == [0] * 6 + [1] * 6 and log["step"].tolist() == list(range(1, 13))
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+    for ours, plain in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-6)
     assert not model.training and not (tmp_path / "checkpoint.pt").exists()
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "log.csv"), log)
 
