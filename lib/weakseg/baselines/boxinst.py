@@ -18,7 +18,7 @@ from weakseg.baselines.from_boxes import box_reader, chosen_logits
 from weakseg.data.sets import DataParams
 from weakseg.nets.box_mask_rcnn import BoxHeads, boxes_in_rois, fit_on_boxes
 from weakseg.nets.mask_rcnn import MaskRcnnParams, detection_losses
-from weakseg.nets.roi_pool import roi_align
+from weakseg.nets.roi_pool import numbered, roi_align
 from weakseg.ops.bags import filled_boxes
 from weakseg.ops.lab import lab
 from weakseg.study import train
@@ -112,8 +112,7 @@ class BoxInstHeads(BoxHeads):
         """LAB (R, 3, side, side) of the RoIs of the present pictures, and which cells count, bool (R, side, side)."""
         pictures, sizes = self.seen
         shrink = (sizes / sizes.new_tensor(self.shapes)).flip(1).repeat(1, 2)  # (B, 4): for x, y, x, y
-        placed = zip(rois, shrink, strict=True)
-        where = torch.cat([F.pad(roi * s, (1, 0), value=k) for k, (roi, s) in enumerate(placed)])  # (R, 5)
+        where = numbered([roi * s for roi, s in zip(rois, shrink, strict=True)])  # (R, 5)
         found = roi_align(pictures, where, side, 1.0, 2)
         return found[:, :3], found[:, 3] > 0.5
 

@@ -43,6 +43,11 @@ def roi_align(maps: Tensor, rois: Tensor, size: int, scale: float, samples: int,
     return pooled.reshape(-1, size, size, D).permute(0, 3, 1, 2).to(maps.dtype)  # (R, D, size, size)
 
 
+def numbered(boxes: list[Tensor]) -> Tensor:
+    """Boxes (R_b, 4) of every picture as RoIs (sum of R_b, 5): the picture's number, then the box."""
+    return torch.cat([F.pad(each, (1, 0), value=k) for k, each in enumerate(boxes)])  # (R, 5)
+
+
 def _cells(start: Tensor, stop: Tensor, bins: int, length: int, samples: int, aligned: bool) -> tuple[Tensor, Tensor]:
     """Along one axis, cells (R, bins, 2 samples) that a bin reads and their shares in it; start and stop in cells."""
     width = (stop - start if aligned else (stop - start).clamp(min=1)) / bins
@@ -68,8 +73,7 @@ class MultiScaleRoIAlign(torchvision.ops.MultiScaleRoIAlign):
 
     def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
         """x: levels (B, D, H/stride, W/stride); boxes: per picture (R_b, 4), px -> (sum of R_b, D, size, size)."""
-        rois = torch.cat([F.pad(each, (1, 0), value=k) for k, each in enumerate(boxes)])  # (R, 5)
-        level, pooled, order = self.level_of(boxes), [], []
+        rois, level, pooled, order = numbered(boxes), self.level_of(boxes), [], []
         for k, stride in enumerate(self.strides):
             chosen = (level == k).nonzero()[:, 0]
             pooled.append(roi_align(x[str(k)], rois[chosen], self.size, 1 / stride, self.sampling_ratio))
