@@ -103,6 +103,7 @@ def drawn_at_random(name: str, like: torch.Tensor) -> torch.Tensor:
 def write_project(root: Path, form: Form) -> None:
     """Below `root`: pictures in every layout, weights, and the project's notebooks beside params of this form."""
     draw_set(root / "data", menagerie=form.drawn)
+    (root / "data/VOCdevkit/VOC2012/ImageSets/Segmentation/tune.txt").unlink()  # official VOC has no such list
     write_lines(root / "data/DUTS/DUTS-Single.txt", [thing_name(index) for index in range(form.drawn.n_salient)])
     random_weights(root / "weights")
     (root / "params/paper").mkdir(parents=True)
@@ -223,6 +224,14 @@ def test_every_training_of_the_library_is_asked_for(study):
     functions = [function for package in packages for function in functions_of(package)]
     stages = {f for f in functions if f.__name__.startswith("train_") and "out" in inspect.signature(f).parameters}
     assert stages <= {one.function for paper in PAPERS for one in study.asked(paper)}
+
+
+def test_no_pictures_of_voc_are_set_aside(study):
+    """Official VOC has no such list, and profile `paper` trains on all of its pictures; ILSO's own val is tuned on."""
+    for paper in PAPERS:
+        study.asked(paper)
+    arguments = [one.arguments for one in study.performance.asked.values()]
+    assert not [a for a in arguments if a.get("split") == "tune" and a.get("source") != "ilso"]
 
 
 def test_the_pictures_lie_in_the_layouts_of_voc_and_coco(form, study):

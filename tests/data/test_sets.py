@@ -4,6 +4,7 @@ import pytest
 from weakseg.data import coco, sets, weak
 from weakseg.data.sets import DataParams, covering, data_root, listed_names, open_set, pictures
 from weakseg.data.weak import BoxView, CountView, MaskView, TagView
+from weakseg.study import counts
 from weakseg.study.stages import Store, external
 
 
@@ -143,3 +144,13 @@ def test_a_root_that_is_not_there_is_named(tmp_path, monkeypatch):
 def test_params_that_do_not_fit_together_are_refused(wrong, tiny):
     with pytest.raises(ValueError, match="menagerie|root"):
         DataParams(**{"menagerie": tiny} | wrong)
+
+
+def test_sweeps_are_measured_on_what_is_set_aside_else_on_train(tiny):
+    assert DataParams(menagerie=tiny).aside == "tune"
+    assert DataParams(layout="voc", tune_take=5).aside == "tune"
+    assert DataParams(layout="voc", splits={"tune": "mine"}).aside == "tune"
+    official = DataParams(layout="voc")
+    assert official.aside == "train"
+    with pytest.raises(ValueError, match="tune_take: no pictures are set aside"):
+        counts.names(official, "tune")

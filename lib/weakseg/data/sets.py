@@ -53,6 +53,11 @@ class DataParams(Group):
         """Name of the list behind a split."""
         return self.splits.get(split) or SPLITS.get(split, split)
 
+    @property
+    def aside(self) -> str:
+        """Where a sweep is measured: "tune" if pictures are set aside, else "train", where labels are judged anyway."""
+        return "tune" if self.layout == "menagerie" or self.tune_take or "tune" in self.splits else "train"
+
 
 def pictures(store: Store, data: DataParams) -> Artifact:
     """The folder of pictures as an artifact: drawn by a stage, or the data root as it lies on disk."""

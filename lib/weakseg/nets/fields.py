@@ -13,9 +13,12 @@ from weakseg.study.machine import device
 FieldsNet = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]  # (B, 3, H, W) -> (B, h, w), (B, 2, h, w)
 
 
-def framed(picture: np.ndarray, crop: int, cut: bool) -> np.ndarray:
-    """The picture padded bottom and right to `crop` and a multiple of 16; with `cut`, what exceeds `crop` is lost."""
-    sides = [crop if cut else 16 * -(-max(side, crop) // 16) for side in picture.shape[:2]]
+def framed(picture: np.ndarray, crop: int) -> np.ndarray:
+    """The picture padded bottom and right to `crop`, or to the next multiple of 16 where it is larger.
+
+    The released code pads to 512 pixels, which no picture of VOC exceeds: it never cuts.
+    """
+    sides = [16 * -(-max(side, crop) // 16) for side in picture.shape[:2]]
     return window(picture, None, *sides)[0]
 
 
@@ -26,13 +29,6 @@ def infer_fields(net: FieldsNet, pictures: torch.Tensor) -> tuple[torch.Tensor, 
     logits, displacement = net(pictures)
     mirrored, _ = net(pictures.flip(-1))
     return torch.sigmoid((logits + mirrored.flip(-1)).float() / 2), displacement.float()
-
-
-def fitted(field: np.ndarray, size: tuple[int, int], fill: float) -> np.ndarray:
-    """A field (..., h', w') cut to `size` (h, w); where it is smaller (a cut picture), filled up with `fill`."""
-    field = field[..., : size[0], : size[1]]
-    missing = [(0, want - have) for want, have in zip(size, field.shape[-2:], strict=True)]
-    return np.pad(field, [(0, 0)] * (field.ndim - 2) + missing, constant_values=fill)
 
 
 @torch.inference_mode()

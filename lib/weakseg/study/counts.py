@@ -35,6 +35,8 @@ def names(data: DataParams, split: str, source: str | None = None) -> list[str]:
         n_of = {"trainaug": drawn.n_trainaug, "train": drawn.n_train, "val": drawn.n_val, "tune": drawn.n_tune}
         n = n_of.get(SPLITS.get(split, split), drawn.n_trainaug)
         return _range({"val": "val", "tune": "tune"}.get(behind, ""), 0, n)
+    if split == "tune" and data.aside != "tune":
+        raise ValueError("data.tune_take: no pictures are set aside, and official data have no list of that name")
     if split == "tune":
         return _range("tune", 0, data.tune_take)
     official = COCO if data.layout == "coco" else VOC

@@ -31,7 +31,7 @@ class IrnetParams(Group):
     start: "imagenet" takes `weights`; "classifier" copies the trained tag classifier's backbone.
     train_backbone: the published network is frozen; a backbone trained on tags alone gains from learning along.
     kernel: of the two fusing convolutions of the displacement branch (1 in the paper).
-    faithful: momentum 1e-4 instead of `momentum`, the whole loss halved, and pictures above the crop cut at inference.
+    faithful: momentum 1e-4 instead of `momentum`, and the whole loss halved.
     """
 
     backbone: backbones.Name = "resnet50"

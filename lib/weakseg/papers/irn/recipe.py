@@ -89,9 +89,12 @@ def fields(s: Session, seed: int, split: str = "trainaug") -> Artifact:
 
 def backgrounds(s: Session, seed: int, variant: Variant) -> Artifact | None:
     """6. The background scores of a row, chosen on the set-aside pictures; None where params fix them."""
-    if s.params.labels.background is not None:
-        return None
-    return s.store(pseudo.choose_backgrounds, split="tune", **_sources(s, seed, "tune", variant))
+    return None if s.params.labels.background is not None else by_background(s, seed, variant, "tune")
+
+
+def by_background(s: Session, seed: int, variant: Variant, split: str) -> Artifact:
+    """chosen.json: the labels of a row judged at every background score of the grid."""
+    return s.store(pseudo.choose_backgrounds, split=split, **_sources(s, seed, split, variant))
 
 
 def _sources(s: Session, seed: int, split: str, variant: Variant) -> dict:

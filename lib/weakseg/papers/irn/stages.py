@@ -103,17 +103,17 @@ def make_fields(
     sizes = [seen.image(index).shape[:2] for index in range(len(seen))]
     for positions, boundary, displacement in _fields(net, seen, irnet):
         for row, position in enumerate(positions):
-            grid = grid_size(sizes[position])
+            h, w = grid_size(sizes[position])
             save_maps(
                 out / "fields",
                 seen.names[position],
-                boundary=fields.fitted(boundary[row], grid, 1.0).astype(np.float16),
-                displacement=fields.fitted(displacement[row], grid, 0.0).astype(np.float16),
+                boundary=boundary[row, :h, :w].astype(np.float16),
+                displacement=displacement[row, :, :h, :w].astype(np.float16),
             )
 
 
 def _fields(net: IrNet, seen: TagView, irnet: IrnetParams) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
-    framed = (fields.framed(seen.image(index), irnet.crop, irnet.faithful) for index in range(len(seen)))
+    framed = (fields.framed(seen.image(index), irnet.crop) for index in range(len(seen)))
     for positions, batch in augment.same_size_batches(framed, irnet.infer_batch_size):
         with autocast(irnet.precision):
             boundary, displacement = fields.infer_fields(net, batch.to(device()))

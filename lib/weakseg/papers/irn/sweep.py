@@ -1,4 +1,4 @@
-"""How pseudo labels depend on one setting, measured on the set-aside pictures."""
+"""How pseudo labels depend on one setting, measured on the set-aside pictures (on train where none are set aside)."""
 
 import json
 from collections.abc import Sequence
@@ -9,18 +9,19 @@ from weakseg.papers.irn import recipe
 from weakseg.study.session import Session
 
 
-def on_tune(s: Session, seed: int) -> dict[str, list[float]]:
-    """Lists "grid", "ap50" and "miou": the whole method on the set-aside pictures at every background score.
+def judged(s: Session, seed: int) -> dict[str, list[float]]:
+    """Lists "grid", "ap50" and "miou": the whole method on pictures `data.aside` at every background score.
 
     The scores of the grid are tried also where parameters fix one.
     """
     searching = s.changed(labels={"background": None})
-    return json.loads((recipe.backgrounds(searching, seed, "full") / "chosen.json").read_text())
+    found = recipe.by_background(searching, seed, "full", s.params.data.aside)
+    return json.loads((found / "chosen.json").read_text())
 
 
 def background_scores(s: Session) -> pd.DataFrame:
     """One line per background score and seed: columns "background score", AP50, mIoU, seed."""
-    found = {seed: on_tune(s, seed) for seed in s.seeds}
+    found = {seed: judged(s, seed) for seed in s.seeds}
     lines = [
         {"background score": score, "AP50": ap50, "mIoU": miou, "seed": seed}
         for seed, f in found.items()
@@ -29,9 +30,9 @@ def background_scores(s: Session) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def best_on_tune(s: Session, seed: int) -> dict[str, float]:
-    """AP50 and mIoU on the set-aside pictures, each at its own best background score."""
-    found = on_tune(s, seed)
+def best(s: Session, seed: int) -> dict[str, float]:
+    """AP50 and mIoU on pictures `data.aside`, each at its own best background score."""
+    found = judged(s, seed)
     return {"AP50": max(found["ap50"]), "mIoU": max(found["miou"])}
 
 
@@ -42,7 +43,7 @@ def setting(s: Session, group: str, key: str, values: Sequence[float]) -> pd.Dat
     longer fits.
     """
     lines = [
-        {key: value, **best_on_tune(s.changed(**{group: {key: value}}), seed), "seed": seed}
+        {key: value, **best(s.changed(**{group: {key: value}}), seed), "seed": seed}
         for seed in s.seeds
         for value in values
     ]

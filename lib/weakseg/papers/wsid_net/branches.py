@@ -110,11 +110,11 @@ def make_branch_fields(
     view = PictureView(open_salient(pictures, data, source, split))
     net = trained(build_wsid(wsid), model)
     images = [view.image(index) for index in range(len(view))]
-    framed = (fields.framed(image, wsid.crop, False) for image in images)
+    framed = (fields.framed(image, wsid.crop) for image in images)
     for positions, batch in augment.same_size_batches(framed, wsid.infer_batch_size):
         with autocast(wsid.training.precision):
             found = [field.cpu().numpy() for field in fields.infer_fields(net, batch.to(device()))]
         for row, position in enumerate(positions):
-            grid = grid_size(images[position].shape[:2])
-            boundary, displacement = (fields.fitted(field[row], grid, 0.0).astype(np.float16) for field in found)
+            h, w = grid_size(images[position].shape[:2])
+            boundary, displacement = (field[row, ..., :h, :w].astype(np.float16) for field in found)
             save_maps(out / "fields", view.names[position], boundary=boundary, displacement=displacement)
