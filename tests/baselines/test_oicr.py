@@ -9,8 +9,8 @@ from weakseg.data.sets import open_set
 from weakseg.data.weak import BoxView
 from weakseg.metrics import boxes as box_metrics
 from weakseg.metrics import judge_detection, resample
-from weakseg.nets.final import Optimisation
-from weakseg.nets.roi_detector import DetectorParams
+from weakseg.nets.final import Optimisation, optimiser
+from weakseg.nets.roi_detector import DetectorParams, build_detector, start_of
 from weakseg.nets.roi_infer import RoiTestParams
 from weakseg.ops.box_proposals import BoxProposalParams
 from weakseg.ops.detections import load_best, load_detected
@@ -30,6 +30,31 @@ TINY = OicrParams(
 def test_a_regressor_is_refused():
     with pytest.raises(ValueError, match="set it to none"):
         OicrParams(detector=DetectorParams(regressor="agnostic"))
+
+
+@pytest.mark.parametrize("method", ["sgd", "adamw"])
+def test_one_rate_is_that_of_any_final_network(method):
+    model = build_detector(TINY.detector, 3)
+    how = TINY.training.model_copy(update={"method": method, "backbone_lr": 0.1})
+    ours = oicr.oicr_optimiser(model, TINY.model_copy(update={"training": how}))
+    plain = optimiser(model, start_of(model), how)
+    assert type(ours) is type(plain)
+    for one, other in zip(ours.param_groups, plain.param_groups, strict=True):
+        assert [id(p) for p in one.pop("params")] == [id(p) for p in other.pop("params")]
+        assert one == other
+
+
+def test_released_rates_of_branches_and_biases():
+    """Rates in multiples of 0.01: 1, twice that for biases, ten times that in the branches; biases do not decay."""
+    released = TINY.model_copy(update={"refine_lr": 10.0, "bias_lr": 2.0, "bias_decay": False})
+    model = build_detector(TINY.detector, 3)
+    groups = oicr.oicr_optimiser(model, released).param_groups
+    of = {id(p): (round(g["lr"] / 0.01), g["weight_decay"]) for g in groups for p in g["params"]}
+    parts = model.recognition, model.branches[1]
+    assert [of[id(part.weight)] for part in parts] == [(1, 1e-4), (10, 1e-4)]
+    assert [of[id(part.bias)] for part in parts] == [(2, 0), (20, 0)]
+    assert of[id(next(model.last.parameters()))] == (1, 1e-4) and len(groups) == 4
+    assert sum(len(g["params"]) for g in groups) == sum(p.requires_grad for p in model.parameters())
 
 
 def test_instances_are_filled_boxes_and_no_mask_is_opened(drawn, blind):

@@ -127,9 +127,35 @@ def test_sample_keeps_seeds_and_quotas():
     owner = torch.arange(2).repeat_interleave(6)
     assigned = mi.assign(SIX.repeat(2, 1), owner, seeds, 0.5)
     for _ in range(5):
-        chosen = mi.sample(assigned, owner, seeds, 2, 1)
+        chosen = mi.sample(assigned, owner, seeds, 2, 1, apart=0.5)
         assert set(seeds.place.tolist()) <= set(chosen.tolist())
         for b in range(2):
             of = assigned.label[chosen[owner[chosen] == b]]
             assert (of > 0).sum() == 2 and (of == 0).sum() == 1
-    assert mi.sample(assigned, owner, seeds, 99, 99).tolist() == list(range(12))
+    assert mi.sample(assigned, owner, seeds, 99, 99, apart=0.5).tolist() == list(range(12))
+
+
+def test_the_budget_of_background_is_spent_on_what_lies_apart():
+    """Two pictures, each with a seed, 20 parts of an object (IoU 0.3) and 4 boxes elsewhere: 3 of the 4 are drawn."""
+    overlap = torch.cat([torch.ones(1), torch.full((20,), 0.3), torch.zeros(4)]).repeat(2)
+    owner = torch.arange(2).repeat_interleave(25)
+    seeds = mi.Seeds(torch.tensor([0, 25]), torch.zeros(2, dtype=torch.long), torch.ones(2))
+    assigned = mi.Assigned((overlap >= 0.5).long(), torch.ones(50), overlap, owner)
+    for seed in range(10):
+        torch.manual_seed(seed)
+        chosen = mi.sample(assigned, owner, seeds, 16, 3, apart=0.1)
+        assert overlap[chosen].tolist() == [1, 0, 0, 0] * 2 and owner[chosen].tolist() == [0] * 4 + [1] * 4
+    assert mi.sample(assigned, owner, seeds, 16, 99, apart=0.5).tolist() == list(range(50))
+
+
+def test_where_apart_is_the_bound_of_foreground_all_background_may_be_drawn():
+    """The paper's case: what is drawn does not depend on `apart`, for `assign` leaves no background at 0.5 or above."""
+    owner = torch.arange(2).repeat_interleave(6)
+    seeds = mi.top_seeds(SCORES.repeat(2, 1), torch.tensor([[1, 1, 0], [1, 0, 0]]), owner)
+    assigned = mi.assign(SIX.repeat(2, 1), owner, seeds, 0.5)
+    for seed in range(5):
+        drawn = []
+        for apart in (0.5, 2.0):
+            torch.manual_seed(seed)
+            drawn.append(mi.sample(assigned, owner, seeds, 1, 1, apart).tolist())
+        assert drawn[0] == drawn[1]

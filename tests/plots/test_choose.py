@@ -36,6 +36,21 @@ def test_quality_is_the_mean_best_overlap_of_the_right_class(tmp_path):
     assert choose.quality(Pictures(), tmp_path, least=0.6) == pytest.approx({"pair": 50.0, "single": 0.0})
 
 
+def test_only_what_is_drawn_counts(tmp_path):
+    """The first instance is found with 0.9, the second with 0.4 only: not drawn, so it counts as missed."""
+    two = np.stack([square(0, 0), square(5, 6)])
+    save_instances(tmp_path, "pair", two, np.array([0, 0]), np.array([0.9, 0.4]))
+    save_instances(tmp_path, "single", np.zeros((0, 10, 12), bool), np.zeros(0, int), np.zeros(0))
+    assert choose.quality(Pictures(), tmp_path) == {"pair": 100.0, "single": 0.0}
+    assert choose.quality(Pictures(), tmp_path, drawn=choose.strongest) == {"pair": 50.0, "single": 0.0}
+
+
+def test_the_strongest_are_few_and_near_the_best():
+    assert choose.strongest(np.array([0.8, 0.5, 0.4, 0.39, 0.1])).tolist() == [0, 1, 2]
+    assert choose.strongest(np.full(9, 0.7)).tolist() == [0, 1, 2, 3, 4, 5]
+    assert choose.strongest(np.zeros(0)).tolist() == []
+
+
 def test_a_picture_without_predictions_has_quality_zero():
     nothing = np.zeros((0, 10, 12), bool), np.zeros(0, int), np.zeros(0)
     assert choose.best_overlaps(nothing, Pictures().instances(0)).tolist() == [0, 0]

@@ -94,6 +94,16 @@ def test_a_spread_is_the_range_of_its_gains(fake):
     assert interval(found, [files], ["mIoU"] * 5) == pytest.approx([15, 15, 15])  # (80 - 40) / 2 - (60 - 50) / 2
 
 
+def test_a_gain_keeps_its_sign():
+    """What harms is no large step: a loss of 5 is less than a gain of 1."""
+    of = {row: Cell(row=row, column="AP") for row in "abc"}
+    left, right = Gain(cell=of["b"], over=of["a"]), Gain(cell=of["c"], over=of["b"])
+    claim = Claim(id="g", table="t", statement="", kind="greater", left=left, right=right)
+    values = {"a": 30.0, "b": 25.0, "c": 26.0}
+    assert claim.sides(np.array([values[cell.row] for cell in claim.cells()])) == (-5, 1)
+    assert Claim.model_validate(claim.model_dump()) == claim
+
+
 def test_a_spread_needs_two_gains_and_known_cells(fake):
     gain = '{cell: {row: "walk & more", column: mIoU}, over: {row: "CAM", column: mIoU}}'
     file = fake.root / "params/claims/fake.yaml"

@@ -2,7 +2,8 @@
 
 WSDDN is OICR without refinement branches. Simplified: the last stage of the backbone works on every RoI in place of
 the fully connected layers fc6 and fc7; WSDDN's spatial regulariser is left out; RoIs are read by bilinear sampling;
-proposals that fall on the same cells are not merged. The detected boxes, filled, are the instance masks.
+proposals that fall on the same cells are not merged; a long side may pass the 2,000 px at which OICR stops, as it does
+at the largest scale for pictures longer than 5:3. The detected boxes, filled, are the instance masks.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
 from weakseg.nets.backbones import weights_input
-from weakseg.nets.final import Optimisation, fit_final, trained
+from weakseg.nets.final import Optimisation, trained
 from weakseg.nets.proposal_samples import ProposalSamples, collate_proposals, owners
 from weakseg.nets.roi_detector import DetectorParams, RoiDetector, build_detector, detector_losses, start_of
 from weakseg.nets.roi_infer import RoiTestParams, detect_all
 from weakseg.ops.box_proposals import BoxProposalParams, search_boxes
 from weakseg.ops.detections import boxes_as_masks
+from weakseg.study import train
+from weakseg.study.machine import device
 from weakseg.study.params import Group
 from weakseg.study.stages import Artifact, Store
 
@@ -32,12 +35,20 @@ OICR_TRAINING = Optimisation(
 
 
 class OicrParams(Group):
-    """Defaults: OICR's released settings on VGG-16. detector.refinements 0 makes it WSDDN; it has no regressor."""
+    """Defaults: OICR's released settings on VGG-16, but one rate for all. detector.refinements 0 makes it WSDDN; it has
+    no regressor.
+
+    refine_lr, bias_lr: factors on the rate of the refinement branches and of all biases, 10 and 2 in the released code
+    (20 for the branches' biases). bias_decay: whether weight decay acts on biases; there it does not.
+    """
 
     detector: DetectorParams = DetectorParams(backbone="vgg16", output_stride=16, regressor="none")
     short_sides: tuple[PositiveInt, ...] | None = (480, 576, 688, 864, 1200)
     flip: bool = True
     training: Optimisation = OICR_TRAINING
+    refine_lr: PositiveFloat = 1.0
+    bias_lr: PositiveFloat = 1.0
+    bias_decay: bool = True
     test: RoiTestParams = Field(RoiTestParams(short_sides=(480, 576, 688, 864, 1200)))
 
     @model_validator(mode="after")
@@ -53,6 +64,21 @@ def oicr_loss(params: DetectorParams, model: RoiDetector, batch: dict) -> dict[s
     read, _ = model(batch["picture"], batch["boxes"], owner)
     terms = detector_losses(params, read, batch["boxes"], owner, batch["tags"])
     return {"loss": sum(terms.values()), **terms}
+
+
+def oicr_optimiser(model: RoiDetector, oicr: OicrParams) -> torch.optim.Optimizer:
+    """All parameters that learn, those of one rate and decay in one group (see OicrParams)."""
+    how, groups = oicr.training, {}
+    started, refining = ({id(p) for p in part.parameters()} for part in (start_of(model), model.branches))
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            bias = name.endswith("bias")
+            lr = how.lr * (how.backbone_lr if id(parameter) in started else 1.0)
+            lr *= (oicr.refine_lr if id(parameter) in refining else 1.0) * (oicr.bias_lr if bias else 1.0)
+            decay = 0.0 if bias and not oicr.bias_decay else how.weight_decay
+            groups.setdefault((lr, decay), []).append(parameter)
+    listed = [{"params": of, "lr": lr, "weight_decay": decay} for (lr, decay), of in groups.items()]
+    return torch.optim.AdamW(listed) if how.method == "adamw" else torch.optim.SGD(listed, momentum=how.momentum)
 
 
 def train_oicr(
@@ -72,10 +98,11 @@ def train_oicr(
     """
     torch.manual_seed(seed)
     view, how = TagView(open_set(pictures, data, "trainaug")), oicr.detector
-    model = build_detector(how, len(view.classes), str(weights.path) if weights else how.weights, init)
+    model = build_detector(how, len(view.classes), str(weights.path) if weights else how.weights, init).to(device())
     samples = ProposalSamples(view, proposals, oicr.short_sides, oicr.flip)
-    what = model, start_of(model), samples, partial(oicr_loss, how), oicr.training
-    fit_final(out, *what, init=None, seed=seed, title="OICR", collate=collate_proposals)
+    what = model, samples, partial(oicr_loss, how), oicr_optimiser(model, oicr)
+    train.fit(*what, out=out, seed=seed, collate=collate_proposals, title="OICR", **oicr.training.for_fit())
+    train.save_model(model, out / "model.safetensors")
 
 
 def predict_oicr(

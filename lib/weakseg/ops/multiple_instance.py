@@ -147,12 +147,16 @@ def mean_per_picture(values: Tensor, owner: Tensor, pictures: int) -> Tensor:
     return (values / count[owner]).sum() / pictures
 
 
-def sample(assigned: Assigned, owner: Tensor, seeds: Seeds, foreground: int, background: int) -> Tensor:
-    """Places (S,) of at most `foreground` and `background` proposals of every picture, at random, seeds first."""
+def sample(assigned: Assigned, owner: Tensor, seeds: Seeds, foreground: int, background: int, apart: float) -> Tensor:
+    """Places (S,) of at most `foreground` and `background` proposals of every picture, at random, seeds first.
+
+    Background is drawn among the proposals that overlap their nearest seed by less than `apart`, no others.
+    """
     draw = torch.rand(len(owner), device=owner.device)
     draw[seeds.place] = -1.0
     group = owner * 2 + (assigned.label == 0)
     order = draw.argsort(stable=True)
+    order = order[(assigned.label[order] > 0) | (assigned.overlap[order] < apart)]
     order = order[group[order].argsort(stable=True)]  # by picture, foreground first, seeds first
     quota = torch.where(assigned.label[order] > 0, foreground, background)
     return order[place_in_picture(group[order]) < quota].sort().values

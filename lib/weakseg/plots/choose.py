@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +12,35 @@ from weakseg.metrics.overlap import mask_iou
 from weakseg.study.artifacts import load_instances
 
 
-def quality(pictures: PictureSet, predictions: Path, crowded: bool = False, least: float = 0.0) -> dict[str, float]:
+def strongest(scores: np.ndarray, share: float = 0.5, most: int = 6) -> np.ndarray:
+    """Places of the detections that a figure draws: those of at least `share` of the best score, at most `most`.
+
+    scores: (n,), falling, as detections are saved.
+    """
+    return np.flatnonzero(scores >= share * scores.max(initial=0))[:most]
+
+
+def quality(
+    pictures: PictureSet,
+    predictions: Path,
+    crowded: bool = False,
+    least: float = 0.0,
+    drawn: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> dict[str, float]:
     """For each picture the mean, over its true instances, of the best IoU with a prediction of their class, in percent.
 
-    predictions: folder of saved instances; those that score `least` or less do not count. `crowded` keeps only pictures
-    in which a class has several instances.
+    predictions: folder of saved instances; those that score `least` or less do not count, nor those that are not among
+    the places drawn(scores), such as `strongest`. `crowded` keeps only pictures in which a class has several instances.
     Pictures without instance masks or without instances are left out.
     """
     result = {}
     for index, name in enumerate(pictures.names):
         masks, labels = pictures.instances(index) if pictures.has_instances(index) else ((), np.zeros(0, int))
         if len(labels) and (not crowded or np.bincount(labels).max() > 1):
-            result[name] = 100 * float(best_overlaps(load_instances(predictions, name), (masks, labels), least).mean())
+            found = load_instances(predictions, name)
+            if drawn is not None:
+                found = tuple(part[drawn(found[2])] for part in found)
+            result[name] = 100 * float(best_overlaps(found, (masks, labels), least).mean())
     return result
 
 

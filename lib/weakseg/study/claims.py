@@ -46,10 +46,15 @@ class Spread(Group):
 
 
 def _kind_of_side(side: Any) -> str:
-    return "spread" if isinstance(side, Spread) or (isinstance(side, dict) and "gains" in side) else "cell"
+    if isinstance(side, Spread) or (isinstance(side, dict) and "gains" in side):
+        return "spread"
+    return "gain" if isinstance(side, Gain) or (isinstance(side, dict) and "over" in side) else "cell"
 
 
-Side = Annotated[Annotated[Cell, Tag("cell")] | Annotated[Spread, Tag("spread")], Discriminator(_kind_of_side)]
+Side = Annotated[
+    Annotated[Cell, Tag("cell")] | Annotated[Gain, Tag("gain")] | Annotated[Spread, Tag("spread")],
+    Discriminator(_kind_of_side),
+]
 
 
 class Claim(Group):
@@ -76,13 +81,19 @@ class Claim(Group):
 
 def cells_of(side: Side) -> list[Cell]:
     """The cells that a side is computed from."""
-    return [side] if isinstance(side, Cell) else [cell for gain in side.gains for cell in (gain.cell, gain.over)]
+    if isinstance(side, Cell):
+        return [side]
+    return [cell for gain in (side.gains if isinstance(side, Spread) else [side]) for cell in (gain.cell, gain.over)]
 
 
 def side_value(side: Side, values: Mapping[Cell, np.ndarray]) -> np.ndarray:
-    """A cell's value, or the spread of gains: never negative, so noise widens it; compare spreads with each other."""
+    """A cell's value, a gain with its sign, or the spread of gains: never negative, so noise widens it; compare spreads
+    with each other.
+    """
     if isinstance(side, Cell):
         return values[side]
+    if isinstance(side, Gain):
+        return values[side.cell] - values[side.over]
     return np.ptp([values[gain.cell] - values[gain.over] for gain in side.gains], axis=0)
 
 

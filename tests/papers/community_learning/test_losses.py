@@ -154,3 +154,15 @@ def test_a_part_of_an_object_is_not_taught_as_background():
         how = SelectionParams(foreground=4, background=4, share=0.9, apart=apart)
         chosen = choose(read, boxes, torch.zeros(4, dtype=torch.long), torch.ones(1, 1), how)
         assert (chosen.place.tolist(), chosen.label.tolist()) == (place, label)
+
+
+def test_parts_of_an_object_take_no_background_from_its_budget():
+    """A peak, 12 parts of it (IoU 0.25) and two boxes elsewhere, with a budget of two: always both of these."""
+    boxes = torch.tensor([[0.0, 0, 20, 20], *[[0.0, 0, 10, 10]] * 12, [40, 40, 60, 60], [40, 0, 60, 20]])
+    logits = torch.tensor([[0.0, 9.0], *[[0.0, 1.0]] * 12, [9, 0], [9, 0]])
+    read, owner = Read(torch.zeros(15, 1, 1, 1), torch.zeros(15, 1), (logits,), None), torch.zeros(15).long()
+    how = SelectionParams(foreground=4, background=2, share=0.9, apart=0.2)
+    for seed in range(10):
+        torch.manual_seed(seed)
+        chosen = choose(read, boxes, owner, torch.ones(1, 1), how)
+        assert (chosen.place.tolist(), chosen.label.tolist()) == ([0, 13, 14], [1, 0, 0])

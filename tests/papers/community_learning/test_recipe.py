@@ -241,3 +241,4 @@ def test_the_papers_settings():
     assert (how.steps, how.batch_size, how.lr, how.weight_decay) == (120_000, 2, 1e-3, 5e-4)
     assert [round(how.lr_at(step / 120_000), 6) for step in (0, 89_999, 90_000)] == [1, 1, 0.1]
     assert (found.detector.pool, found.img.size, found.img.sigma, found.img.threshold) == (7, 28, 7.0, 0.4)
+    assert (found.oicr.refine_lr, found.oicr.bias_lr, found.oicr.bias_decay) == (10, 2, False)

@@ -54,12 +54,11 @@ class Chosen(NamedTuple):
 
 
 def choose(read: Read, boxes: Tensor, owner: Tensor, tags: Tensor, how: SelectionParams) -> Chosen:
-    """Foreground around the peaks of each tagged class's mean score, background at random elsewhere."""
+    """Foreground around the peaks of each tagged class's mean score, background at random apart from all peaks."""
     scores = mean_scores(read).detach()[:, 1:]
     peaks = mi.peak_seeds(scores, tags, owner, boxes, how.share, how.nms)
     assigned = mi.assign(boxes, owner, peaks, how.overlap)
-    place = mi.sample(assigned, owner, peaks, how.foreground, how.background)
-    place = place[(assigned.label[place] > 0) | (assigned.overlap[place] < how.apart)]
+    place = mi.sample(assigned, owner, peaks, how.foreground, how.background, how.apart)
     return Chosen(place, assigned.label[place])
 
 

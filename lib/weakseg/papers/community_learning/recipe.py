@@ -119,7 +119,7 @@ def instances(s: Session, seed: int, split: str = "val") -> Artifact:
     return s.store(stages.make_masks, detections=found, **_reading(s, seed, split), **_common(s))
 
 
-def instances_at(s: Session, seed: int, threshold: float, split: str = "tune") -> Artifact:
+def instances_at(s: Session, seed: int, threshold: float, split: str) -> Artifact:
     """The masks that another threshold xi would cut out of the same network's maps: instances/<name>.npz."""
     found, reading = detections(s, seed, split), _reading(s, seed, split)
     img = s.params.img.model_copy(update={"threshold": threshold})
