@@ -11,6 +11,7 @@ from weakseg.nets.classifier import ClassifierParams, build_classifier, train_cl
 from weakseg.nets.deeplab import DeeplabParams
 from weakseg.nets.final import Optimisation
 from weakseg.study.artifacts import load_labels
+from weakseg.study.stages import Artifact, Store
 
 
 def test_cues_by_hand():
@@ -68,6 +69,17 @@ def test_saliency_is_the_gradient_of_all_scores():
     assert steep[0, 1, 2].item() == pytest.approx(max(slopes), rel=1e-3)
 
 
+def test_on_vgg_the_fourth_map_has_the_stride_of_conv4():
+    """The paper's cues come from conv4, of stride 8; s4 is its last layer, and s3 is conv3 at stride 4."""
+    torch.manual_seed(0)
+    net = build_classifier(CLASSIFIER.model_copy(update={"backbone": "vgg16"}), 3).eval()
+    pictures = torch.rand(1, 3, 64, 64)
+    maps = net.backbone(pictures)
+    assert [64 // each.shape[2] for each in maps] == [1, 2, 4, 8, 8]
+    (slope,) = torch.autograd.grad(net.head(maps[4].mean((2, 3), keepdim=True)).sum(), maps[3])
+    torch.testing.assert_close(sec.saliency(net, pictures, 4), slope.abs().amax(1))
+
+
 SMALL = SecParams(
     net=DeeplabParams(backbone="tiny", head="largefov", channels=16, training=Optimisation(epochs=2, batch_size=4)),
     side=None,
@@ -93,6 +105,35 @@ def test_stages_on_drawn_pictures(drawn):
     for index, name in enumerate(train_view.names):
         tagged = {box.label + 1 for box in train_view.objects(index)}
         assert set(np.unique(load_labels(cues, name))) <= {0, 255, *tagged}
+
+
+class Planning(Store):
+    """A store that computes nothing: it keeps the inputs of each stage and gives the artifact that would come."""
+
+    def __call__(self, stage, /, **arguments):
+        plan = self.plan(stage, **arguments)
+        self.inputs = {**getattr(self, "inputs", {}), stage: plan["inputs"]}
+        return Artifact(self.folder(plan), plan["key"])
+
+
+def test_another_weights_file_of_the_same_name_is_another_training(drawn, tmp_path, monkeypatch):
+    net, keys = SMALL.net.model_copy(update={"backbone": "mobilenet_v2", "weights": "net.safetensors"}), []
+    for folder, size in (("old", 1), ("new", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "net.safetensors").write_bytes(bytes(size))
+        monkeypatch.setenv("WEAKSEG_WEIGHTS", str(tmp_path / folder))
+        keys.append(training_inputs(drawn, SMALL.model_copy(update={"net": net}))["weights"])
+    assert keys[0] != keys[1]
+    assert "weights" not in training_inputs(drawn, SMALL)
+
+
+def training_inputs(drawn, params):
+    """Keys of the inputs of SEC's training, by name."""
+    store, pictures, data = drawn
+    planning = Planning(store.root)
+    start = {"pictures": pictures, "model": pictures, "init": None, "data": data}  # any artifact stands for the model
+    sec.label_maps(planning, **start, classifier=CLASSIFIER, sec=params, split="val", seed=0)
+    return planning.inputs[sec.train_sec]
 
 
 def test_no_mask_is_opened(drawn, blind):

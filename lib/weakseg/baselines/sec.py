@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from weakseg.baselines.inputs import square
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
-from weakseg.nets import augment
+from weakseg.nets import augment, backbones
 from weakseg.nets.classifier import CamClassifier, ClassifierParams, load_classifier
 from weakseg.nets.deeplab import DeeplabParams, build_deeplab, predict_deeplab
-from weakseg.nets.final import fit_final, untested
+from weakseg.nets.final import fit_final, untested, with_file
 from weakseg.ops.cam import CamParams, grid_size, multi_scale
 from weakseg.ops.crf import CrfParams
 from weakseg.ops.seed_losses import NO_CUE, constrain_loss, crf_targets, expand_loss, seed_loss, smoothed
@@ -32,8 +32,9 @@ class CueParams(Group):
     """Where the net is told what it sees.
 
     foreground: share of a class map's maximum above which a cell is a cue. background: share of the cells, those with
-    the weakest gradient, that are background cues. stage: the backbone map at which the gradient is taken (VGG's
-    conv4_1 has stride 8, which is the third of five). cam: how attention is read from the tag classifier.
+    the weakest gradient, that are background cues. stage: the backbone map at which the gradient is taken. The released
+    code takes VGG-16's conv4_1, of stride 8. On a residual net and MobileNetV2 the third map has that stride, on
+    VGG-16 the fourth, which is conv4_3: its maps close a stage. cam: how attention is read from the tag classifier.
     """
 
     foreground: float = Field(0.2, gt=0, lt=1)
@@ -177,6 +178,7 @@ def train_sec(
     pictures: Artifact,
     cues: Artifact,
     init: Artifact | None = None,
+    weights: Artifact | None = None,
     data: DataParams,
     sec: SecParams,
     seed: int,
@@ -184,10 +186,11 @@ def train_sec(
     """Stage: trains the segmentation net on tags and cues; writes model.safetensors and log.csv.
 
     init: a run whose model.safetensors holds the same backbone, to start from where no pretrained weights exist.
+    weights: the file that sec.net.weights names (see nets.backbones.weights_input).
     """
     torch.manual_seed(seed)
     view = TagView(open_set(pictures, data, "trainaug"))
-    model = build_deeplab(sec.net, len(view.classes) + 1)
+    model = build_deeplab(with_file(sec.net, weights), len(view.classes) + 1)
     samples, losses, how = CuedPictures(view, cues, sec), partial(sec_loss, sec), sec.net.training
     fit_final(out, model, model.backbone, samples, losses, how, init=init, seed=seed, title="SEC")
 
@@ -219,5 +222,6 @@ def label_maps(
         stride=sec.net.output_stride,
     )
     trained = sec.model_copy(update={"net": untested(sec.net)})
-    net = store(train_sec, pictures=pictures, cues=cues, init=init, data=data, sec=trained, seed=seed)
+    starts = {"init": init, "weights": backbones.weights_input(sec.net.weights, sec.net.backbone)}
+    net = store(train_sec, pictures=pictures, cues=cues, **starts, data=data, sec=trained, seed=seed)
     return store(predict_deeplab, model=net, pictures=pictures, data=data, split=split, deeplab=sec.net)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -22,7 +23,8 @@ LEVELS = {"foreground": FOREGROUND_RECALL, "background": BACKGROUND_RECALL}
 def precision_recall(evidence: Mapping[str, SeedEvidence], title: str) -> Figure:
     """Precision over recall of each named seeder, foreground (mean of the classes) beside background.
 
-    The dotted line is the recall at which mP reads the precision.
+    The dotted line is mP's level of recall. mP reads the precision at the lowest recall above it (metrics.seeds), which
+    may be far above: so curves are steps, and where one meets the dotted line is what mP reads.
     """
     figure, axes = plt.subplots(1, 2, figsize=(7.0, 3.0), sharey=True)
     for one, (side, level) in zip(axes, LEVELS.items(), strict=True):
@@ -38,7 +40,22 @@ def precision_recall(evidence: Mapping[str, SeedEvidence], title: str) -> Figure
 
 def _curve(axes: Axes, found: Mapping, side: str, number: int, name: str) -> None:
     recall, precision = found[f"{side}_recall"], found[f"{side}_precision"]
-    point = len(recall) == 1  # labels of one threshold
-    look = MARKERS[number % len(MARKERS)] if point else None
-    dashes = "none" if point else DASHES[number // 4 % len(DASHES)]
-    axes.plot(recall, precision, marker=look, color=colour(number), ls=dashes, lw=1.4, ms=5, label=name)
+    how = {"color": colour(number), "label": name}
+    if len(recall) == 1:  # labels of one threshold
+        axes.plot(recall, precision, marker=MARKERS[number % len(MARKERS)], ls="none", ms=5, **how)
+    else:
+        dashes = DASHES[number // 4 % len(DASHES)]
+        axes.plot(*corners(recall, precision), drawstyle="steps-pre", ls=dashes, lw=1.4, **how)
+
+
+def corners(recall: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recall, ascending from 0, and precision as "steps-pre" joins them: left of each point its own precision.
+
+    recall, precision: (T,) in order of the thresholds; points without a precision are left out. Of equal recalls the
+    first comes first, as in metrics.seeds.precision_after.
+    """
+    known = np.isfinite(precision)
+    recall, precision = recall[known], precision[known]
+    order = np.argsort(recall, kind="stable")
+    recall, precision = recall[order], precision[order]
+    return np.concatenate([0 * recall[:1], recall]), np.concatenate([precision[:1], precision])

@@ -22,7 +22,12 @@ from weakseg.study.params import Group
 
 TAGGER = SeederParams(
     training=Optimisation(
-        steps=30_000, batch_size=40, lr=1e-3, weight_decay=5e-4, schedule="steps", drops=(1 / 6, 1 / 3, 1 / 2, 2 / 3)
+        steps=30_000,
+        batch_size=40,
+        lr=1e-3,
+        weight_decay=5e-4,
+        schedule="steps",
+        drops=(1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6),  # every 5,000 steps (appendix F)
     )
 )
 
