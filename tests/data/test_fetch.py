@@ -243,9 +243,13 @@ def test_a_full_disk_is_found_before_the_download(small, tmp_path, monkeypatch):
 
 
 def test_sets_behind_a_form_say_what_to_do(tmp_path):
-    for name in ("msra_b", "ilso"):
+    for name, said in (
+        ("msra_b", "put the photos into"),
+        ("ilso", "put the photos into"),
+        ("duts_single", "DUTS-Single.txt"),
+    ):
         (line,) = fetch.fetch(name, tmp_path)
-        assert "put the photos into" in line
+        assert said in line
     with pytest.raises(ValueError, match="imagenet: not a data set; there are voc2012, sbd"):
         fetch.fetch("imagenet", tmp_path)
 

@@ -1,6 +1,9 @@
+import re
+from pathlib import Path
+
 import pytest
 
-from weakseg.data.__main__ import main
+from weakseg.data.__main__ import main, parser
 from weakseg.data.voc import VocSet
 
 
@@ -25,6 +28,10 @@ def test_draw_takes_params_by_name(tmp_path, capsys):
     [
         (["draw", "x", "--set", "size"], "--set size: write NAME=VALUE"),
         (["draw", "x", "--set", "sise=64"], "sise"),
+        (
+            ["fetch", "voc2012", "sbd"],
+            "sbd: is a data set, not a folder; fetch one set at a time: fetch voc2012 FOLDER",
+        ),
         (["check", "/nowhere"], "/nowhere: none of VOCdevkit"),
         (["build", "trainaug", "/nowhere"], "/nowhere/VOCdevkit/VOC2012: missing"),
         (["derive", "voc_animals", "/nowhere", "x"], "/nowhere/VOCdevkit/VOC2012: missing"),
@@ -34,6 +41,16 @@ def test_a_mistake_ends_with_one_line_and_status_1(arguments, message, capsys):
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_every_data_command_of_the_readme_is_one_that_the_parser_takes():
+    commands = re.findall(r"python -m weakseg\.data ([^#`\n]+)", README.read_text())
+    assert len(commands) >= 8
+    for command in commands:
+        parser().parse_args(command.split())
 
 
 def test_an_unknown_data_set_is_refused(capsys):

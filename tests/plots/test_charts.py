@@ -34,7 +34,7 @@ def test_bars_are_means_with_a_dot_for_each_seed_and_the_papers_diamond():
 
 
 def test_losses_and_curves_have_a_panel_or_a_line_each():
-    log = pd.DataFrame({"loss": np.arange(40.0), "boundary": np.ones(40)})
+    log = pd.DataFrame({"step": np.arange(1, 41), "loss": np.arange(40.0), "boundary": np.ones(40)})
     assert [axes.get_title("left") for axes in charts.losses(log, ["loss", "boundary"], "t").axes] == [
         "loss",
         "boundary",
@@ -42,6 +42,14 @@ def test_losses_and_curves_have_a_panel_or_a_line_each():
     steps = (np.array([0.0, 1.0]), np.array([1.0, 0.5]), 75.0)
     legend = charts.precision_recall({"dog": steps}, "t").axes[0].get_legend()
     assert legend.get_texts()[0].get_text() == "dog: 75.0"
+
+
+def test_losses_stand_at_their_steps_and_not_at_the_rows_of_the_log():
+    """150 steps, logged every ten: the axis ends at 150, with 15 points of each curve."""
+    log = pd.DataFrame({"step": np.arange(10, 151, 10), "loss": np.linspace(2, 1, 15)})
+    axes = charts.losses(log, ["loss"], "t").axes[0]
+    assert [line.get_xdata().tolist() for line in axes.lines] == [list(range(10, 151, 10))] * 2
+    assert axes.get_xlabel() == "step" and axes.get_xlim()[1] > 150
 
 
 def test_a_ranked_curve_is_that_of_the_metric():

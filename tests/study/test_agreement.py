@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from weakseg.study import agreement, places
+from weakseg.study import agreement, places, report
 from weakseg.study.agreement import AGREES, DIFFERS, MISSING, NEW, compare, counts, lines
 
 REASONS = {"boxes": "no boxes", "walk & more": "not now", "CAM": "not now"}
@@ -63,6 +63,20 @@ def test_a_missing_tolerance_names_the_key(fake):
     run_with(fake, cam={0: 60})
     with pytest.raises(ValueError, match=r"params/tolerance.yaml: toy.fake: no tolerance for 'mIoU'; add it there"):
         compare("toy", ["fake"])
+
+
+def test_a_profile_of_ones_own_needs_no_tolerances(fake):
+    """The README's way to other pictures: a params file in params/mine, and nothing else."""
+    mine = fake.root / "params/mine/fake.yaml"
+    mine.parent.mkdir()
+    mine.write_text((fake.root / "params/toy/fake.yaml").read_text().replace("profile: toy", "profile: mine"))
+    run_with(fake, cam={0: 60})
+    shutil.copytree(fake.home, fake.home.parent / "mine")
+    cells = compare("mine", ["fake"])
+    assert set(cells["state"]) == {NEW} and cells["tolerance"].isna().all()
+    assert report.write("mine", ["fake"], fake.home.parent / "mine").endswith(
+        "nothing is published for these papers and seeds"
+    )
 
 
 def test_a_papers_own_tolerance_goes_before_the_default(fake):

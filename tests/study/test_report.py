@@ -109,9 +109,13 @@ def test_a_claim_of_likeness_is_shown_with_its_width_both_ways(fake):
 def test_the_report_says_what_networks_computed_in(fake):
     finished(fake)
     for file in (fake.home / "runs").glob("*/*/record.json"):
-        file.write_text(json.dumps({**json.loads(file.read_text()), "machine": {"computes": "fp32"}}))
+        more = {"params": {"net": {"precision": "bf16"}}, "made": "2026-01-01T02:03:04Z"}
+        about = {"cpu": "a processor", "cores": 1, "gpu": None, "computes": "fp32", "system": "name of the machine"}
+        file.write_text(json.dumps({**json.loads(file.read_text()), **more, "machine": about}))
     report.main(["--profile", "toy"])
-    assert "What params call bf16 was computed in fp32." in html_of(fake.home)
+    page = html_of(fake.home)
+    assert "Notebooks: 2026-01-02 on a processor, 2 cores, no GPU." in page and "name of the machine" not in page
+    assert "tables: 2026-01-01 on a processor, 1 core, no GPU, networks in fp32." in page
 
 
 def test_the_same_results_give_the_same_report(fake):
@@ -199,6 +203,31 @@ def test_a_paper_that_is_not_published_anew_keeps_its_results_and_verdicts(fake,
     check_page(target)
     for said in ("</span> held", BOXES["boxes"], "1 min 5 s", "a processor, 2 cores", "fake/figures/fig1.png"):
         assert said in page, said
+
+
+def test_a_stage_of_two_papers_that_was_computed_for_each_is_published_for_each(fake):
+    """Another paper is published from a run of the same stages on another day: each keeps the record of its own run."""
+    finished(fake)
+    publish.main(["--profile", "toy"])
+    target = places.published("toy")
+    made = json.loads((target / "manifest.json").read_text())
+    assert [stage["papers"] for stage in made["stages"]] == [["fake"], ["fake"]]
+    shutil.copytree(target / "fake", target / "other")
+    for kind in ("reported", "claims", "toy"):
+        shutil.copy(fake.root / f"params/{kind}/fake.yaml", fake.root / f"params/{kind}/other.yaml")
+    theirs = [{**entry, "paper": "other", "path": "other" + entry["path"][4:]} for entry in made["outputs"]]
+    stages = [{**stage, "seconds": 3.0, "papers": ["other"]} for stage in made["stages"]]
+    (target / "manifest.json").write_text(json.dumps({**made, "outputs": theirs, "stages": stages}))
+    publish.publish("toy", ["fake"])
+    made = json.loads((target / "manifest.json").read_text())
+    assert sorted((s["key"], s["papers"], s["seconds"]) for s in made["stages"]) == [
+        ("CAMmIoU0", ["fake"], 2.0),
+        ("CAMmIoU0", ["other"], 3.0),
+        ("walk&moremIoU0", ["fake"], 2.0),
+        ("walk&moremIoU0", ["other"], 3.0),
+    ]
+    page = html_of(target)
+    assert "2 stages that papers share were computed again" in page and "behind the tables: 10 s" in page
 
 
 @pytest.mark.parametrize("harm", ["failed", "never", "stale", "changed"])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from weakseg.study import places
+from weakseg.study import places, render
 from weakseg.study.reported import Reported, reported, reported_table
 from weakseg.study.tables import COLUMNS, Measured, long_form, read_long, read_seeds, write_table
 
@@ -116,6 +116,17 @@ def test_html_and_latex_show_numbers_marks_reasons_and_notes(fake):
     for said in (r"51.0 $\pm$ 1.4", r"66.5~\textdagger{}", r"walk \& more~\textsuperscript{1}", r"100 \%", r"\toprule"):
         assert said in tex, said
     assert not set(tex) - {chr(i) for i in range(127)}  # plain ASCII: any LaTeX takes it
+
+
+def test_columns_of_one_protocol_share_a_footnote_and_rows_of_another_are_named():
+    told = {"AP50": {"a": "VOC, all points", "b": "VOC, all points"}, "AP70": {"a": "VOC, all points"}}
+    told["mIoU"] = {"a": "60 pictures", "b": "all pictures"}
+    cells = [{"row": r, "column": c, "protocol": p} for c, rows in told.items() for r, p in rows.items()]
+    assert render._protocols(pd.DataFrame(cells)) == [
+        "Protocol of AP50, AP70: VOC, all points",
+        "Protocol of mIoU (a): 60 pictures",
+        "Protocol of mIoU (b): all pictures",
+    ]
 
 
 def test_the_reported_file_is_checked(fake):

@@ -64,6 +64,10 @@ BY_HAND = {
     "ilso": "ILSO: asked for on the page of Li et al., Instance-Level Salient Object Segmentation (CVPR 2017), "
     "linked from "
     "github.com/Xyuan13/MSRNet; put the photos into ILSO/imgs and the instance masks into ILSO/gt.",
+    "duts_single": "DUTS-Single: the authors of BoxCaseg share it as folders of pictures, linked from "
+    "github.com/hustvl/BoxCaseg (joint_training). Fetch duts, then write the names of their DUTS-TR-Image-single "
+    "(7,991, without mirrored copies) into DUTS/DUTS-Single.txt, one a line, and those of DUTS-TR-Image-single-new "
+    "(4,701, none of VOC's classes) into DUTS/DUTS-Single-4701.txt.",
 }
 
 
@@ -72,8 +76,11 @@ def fetch(name: str, root: Path, base: str | None = None) -> list[str]:
 
     Returns lines to print.
 
-    base: another address of the same files. KeyError is a ValueError line that names the sets.
+    base: another address of the same files. ValueError names the sets for an unknown name, and for a set's name in the
+    place of the folder: one set is fetched at a time.
     """
+    if str(root) in {*SOURCES, *BY_HAND}:
+        raise ValueError(f"{root}: is a data set, not a folder; fetch one set at a time: fetch {name} FOLDER")
     if name in BY_HAND:
         return [BY_HAND[name]]
     if name not in SOURCES:

@@ -1,7 +1,10 @@
 """Random walk on a grid whose cells know only their neighbours (IRN section 4; AffinityNet).
 
-A transition is never formed for all pairs of cells: it is a sparse matrix with one row per cell, and T^steps is applied
-to the few rows of scores one step after the other. That is the same quantity as squaring a dense T, without its size.
+A transition is never formed for all pairs of cells: it is a sparse matrix with one row per cell, and the few rows of
+scores are multiplied by it one step after the other. That is scores T^steps without squaring a dense T, or its size.
+
+The scores stand on the left of T as rows, and the columns of T sum to 1, T_ij = a_ij^beta / sum_k a_kj^beta: a step
+gives cell j the weighted mean of its neighbours' scores. What is stored is T transposed, so its rows sum to 1.
 """
 
 import warnings
@@ -15,11 +18,11 @@ from weakseg.ops import affinity
 
 
 def transition(pairs: torch.Tensor, radius: int, beta: float) -> torch.Tensor:
-    """Sparse CSR matrix (B*H*W, B*H*W) whose row j holds a_ij^beta / sum_k a_kj^beta for the neighbours i of j.
+    """T transposed: sparse CSR matrix (B*H*W, B*H*W) whose row j holds T_ij = a_ij^beta / sum_k a_kj^beta for the
+    neighbours i of j.
 
     pairs: (B, P, H, W) affinity in [0, 1] of every cell with its neighbour at affinity.offsets(radius)[p]; what lies
-    outside the grid is ignored. The affinity is symmetric, 1 of a cell with itself. Columns of the walk's T sum to 1,
-    so a step replaces a score by the weighted mean of the neighbours' scores.
+    outside the grid is ignored. The affinity is symmetric, 1 of a cell with itself.
     """
     B, P, H, W = pairs.shape
     steps, inside = _neighbours(H, W, radius, pairs.device)
@@ -56,7 +59,10 @@ def _csr(starts: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, size
 
 
 def walk(matrix: torch.Tensor, scores: torch.Tensor, steps: int) -> torch.Tensor:
-    """`steps` times scores <- T scores, exactly T^steps. scores: (B, R, H, W) or, for one grid, (R, H, W)."""
+    """`steps` times scores <- scores T, rows of scores times T^steps. scores: (B, R, H, W) or, for one grid, (R, H, W).
+
+    matrix: of `transition`, T transposed; it is multiplied by the scores as columns, which is the same product.
+    """
     batch = scores if scores.ndim == 4 else scores[None]
     B, R, H, W = batch.shape
     columns = batch.permute(0, 2, 3, 1).reshape(B * H * W, R)
@@ -90,7 +96,7 @@ def propagate(
     beta: float = 10,
     steps: int = 256,
 ) -> torch.Tensor | np.ndarray:
-    """T^steps applied to rows of scores, T_ij = a_ij^beta / sum_k a_kj^beta, a_ij = 1 - max_{k on path ij} B(x_k).
+    """Rows of scores times T^steps, T_ij = a_ij^beta / sum_k a_kj^beta, a_ij = 1 - max_{k on path ij} B(x_k).
 
     scores: (R, H, W), boundary: (H, W) in [0, 1]; or a batch, (B, R, H, W) and (B, H, W). Tensors (on one device) or
     arrays; the result is of the same kind and shape as the scores. IRN equations 6, 10 and 11. A grid of 125 x 94 with

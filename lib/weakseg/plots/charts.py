@@ -66,12 +66,15 @@ def bars(frame: pd.DataFrame, value: str, title: str, paper: Mapping[str, float]
 
 @style()
 def losses(log: pd.DataFrame, columns: Sequence[str], title: str) -> Figure:
-    """Every loss of a training log against its step, one panel each, smoothed over a twentieth of the training."""
+    """Every loss of a training log against its column `step`, one panel each, smoothed over a twentieth of the rows.
+
+    A row is the mean of the steps since the row before, so rows are fewer than steps.
+    """
     figure, axes = plt.subplots(1, len(columns), figsize=(2.1 * len(columns) + 0.3, 1.9), squeeze=False)
     for i, (one, column) in enumerate(zip(axes[0], columns, strict=True)):
         series = log[column].rolling(max(1, len(log) // 20), min_periods=1).mean()
-        one.plot(log[column], color="0.8", lw=0.6)
-        one.plot(series, color=colour(i), lw=1.5)
+        one.plot(log["step"], log[column], color="0.8", lw=0.6)
+        one.plot(log["step"], series, color=colour(i), lw=1.5)
         one.set(title=column, xlabel="step", ylim=(0, None))
     return finished(figure, title)
 

@@ -29,7 +29,7 @@ def paper(profile: str, name: str) -> report.Paper:
 
 
 def manifest(profile: str, names: list[str]) -> dict[str, Any]:
-    """The published manifest with the files of these papers alone; all stages, for papers share them."""
+    """The published manifest with the files of these papers alone; all stages, which papers may share."""
     if not names:
         return {"profile": profile, "outputs": [], "stages": []}
     made = json.loads((places.published(profile) / "manifest.json").read_text(encoding="utf-8"))

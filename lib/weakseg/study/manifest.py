@@ -73,18 +73,41 @@ def _inputs(path: Path) -> list[str]:
 def _stages(runs: Path) -> Iterator[dict[str, Any]]:
     for file in sorted(runs.glob("*/*/record.json")):
         record = json.loads(file.read_text(encoding="utf-8"))
-        wanted = ("stage", "key", "inputs", "params", "seconds", "resumed", "versions", "machine", "made")
+        wanted = ("stage", "key", "inputs", "params", "seconds", "resumed", "versions", "machine", "made", "carried_from")
         yield {"path": file.parent.relative_to(runs.parent).as_posix(), **{k: record[k] for k in wanted if k in record}}
 
 
 def behind(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """The stages that the tables rest on, directly or through other stages."""
-    stages = {stage["key"]: stage for stage in found["stages"]}
-    open_keys = {key for entry in found["outputs"] for key in entry["inputs"]}
-    reached: set[str] = set()
-    while open_keys:
-        key = open_keys.pop()
-        if key in stages and key not in reached:
-            reached.add(key)
-            open_keys |= set(stages[key]["inputs"].values())
-    return [stages[key] for key in sorted(reached)]
+    """The stages that the tables rest on, directly or through other stages, each with the `papers` that it serves.
+
+    A published stage names its papers already, and is for these alone: another paper may rest on another run of it.
+    """
+    serves: dict[int, list[str]] = {}
+    for paper in sorted({entry["paper"] for entry in found["outputs"]}):
+        mine = {one["key"]: place for place, one in enumerate(found["stages"]) if paper in one.get("papers", [paper])}
+        wanted = {key for entry in found["outputs"] if entry["paper"] == paper for key in entry["inputs"]}
+        for place in _reached(found["stages"], mine, wanted):
+            serves.setdefault(place, []).append(paper)
+    return [{**found["stages"][place], "papers": papers} for place, papers in sorted(serves.items())]
+
+
+def _reached(stages: list[dict[str, Any]], places: dict[str, int], wanted: set[str]) -> set[int]:
+    """Places of the stages of `wanted` keys and of all that these take, among the stages that `places` finds by key."""
+    reached: set[int] = set()
+    while wanted:
+        place = places.get(wanted.pop())
+        if place is not None and place not in reached:
+            reached.add(place)
+            wanted |= set(stages[place]["inputs"].values())
+    return reached
+
+
+def merged(stages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every run of a stage once, with all papers that it serves. Two runs of one key (another machine, another day)
+    are two entries: their results can differ by rounding, and each paper's tables rest on its own."""
+    found: dict[str, dict[str, Any]] = {}
+    for stage in stages:
+        run = json.dumps({fact: value for fact, value in stage.items() if fact != "papers"}, sort_keys=True)
+        others = found[run]["papers"] if run in found else []
+        found[run] = {**stage, "papers": sorted({*stage["papers"], *others})}
+    return sorted(found.values(), key=lambda stage: (stage["path"], stage["papers"]))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from weakseg.study import kept, places, report
-from weakseg.study.manifest import Notebook, behind, manifest, notebooks
+from weakseg.study.manifest import Notebook, behind, manifest, merged, notebooks
 
 LIMIT_MB = 25  # a paper and profile
 KINDS = {
@@ -78,9 +78,8 @@ def _report(profile: str, papers: Sequence[str], folder: Path) -> None:
     others = kept.papers(profile, papers)
     found = [report.paper_of(profile, paper) for paper in papers] + [kept.paper(profile, paper) for paper in others]
     made, old = manifest(profile, papers), kept.manifest(profile, others)
-    # The folder of runs may hold what other papers and trials left there; of the new results, only what they rest on.
-    known = {stage["key"]: stage for stage in [*behind(made), *old["stages"]]}
-    stages = sorted(known.values(), key=lambda stage: stage["path"])
+    # Runs may hold what other papers and trials left there, and the published manifest what replaced results rested on.
+    stages = merged([*behind(made), *behind(old)])
     made = {"profile": profile, "outputs": old["outputs"] + made["outputs"], "stages": stages}
     report.write_files(profile, sorted(found, key=lambda paper: paper.id), made, None, folder)
 

@@ -97,14 +97,14 @@ def footnotes(spec: ReportedTable, long: pd.DataFrame) -> list[str]:
 
 
 def _protocols(long: pd.DataFrame) -> list[str]:
-    run = long[long["protocol"] != ""]
-    notes = []
-    for column, cells in run.groupby("column", sort=False):
+    """One line for each protocol of a column, or of some of its rows; columns that agree in it share the line."""
+    told: dict[str, list[str]] = {}
+    for column, cells in long[long["protocol"] != ""].groupby("column", sort=False):
         groups = list(cells.groupby("protocol", sort=False))
         for protocol, rows in groups:
             which = "" if len(groups) == 1 else f" ({'; '.join(rows['row'])})"
-            notes.append(f"Protocol of {column}{which}: {protocol}")
-    return notes
+            told.setdefault(f"{which}: {protocol}", []).append(column)
+    return [f"Protocol of {', '.join(columns)}{rest}" for rest, columns in told.items()]
 
 
 def html_fragment(spec: ReportedTable, long: pd.DataFrame, table: str) -> str:

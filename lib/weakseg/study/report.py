@@ -19,6 +19,8 @@ from PIL import Image
 from weakseg.study import agreement, claims, places
 from weakseg.study.claims import Verdict
 from weakseg.study.manifest import Notebook, behind, manifest, notebooks
+from weakseg.study.notes import Note, note
+from weakseg.study.origin import Origin, computed_again, kind, origin
 from weakseg.study.render import css, html_fragment
 from weakseg.study.reported import reported
 from weakseg.study.tables import read_long
@@ -57,7 +59,7 @@ class Paper:
     notebooks: list[Notebook]
     tables: list[Table]
     figures: list[Figure]
-    notes: dict[str, Any]
+    notes: list[Note]
     verdicts: list[Verdict]
     expectations: str
 
@@ -79,7 +81,7 @@ def gather(home: Path, profile: str, paper: str, ran: list[Notebook], verdicts: 
         notebooks=ran,
         tables=tables,
         figures=[_figure(folder, paper, i, fact["title"]) for i, fact in _described(folder / "figures").items()],
-        notes={name: fact["value"] for name, fact in _described(folder / "notes").items()},
+        notes=[note(name, fact["value"]) for name, fact in _described(folder / "notes").items()],
         verdicts=verdicts,
         expectations=head(places.params_file(profile, paper)),
     )
@@ -119,8 +121,14 @@ def page(profile: str, papers: Sequence[Paper], made: dict[str, Any], cells: pd.
     loader = jinja2.PackageLoader("weakseg.study", "templates")
     engine = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     engine.undefined = jinja2.StrictUndefined
-    engine.filters |= {"duration": duration, "mark": MARKS.__getitem__, "bar": bar, "number": number, "fact": fact}
+    engine.filters |= {
+        "duration": duration,
+        "mark": MARKS.__getitem__,
+        "bar": bar,
+        "number": number,
+    }
     runs = {(e["paper"], e["notebook"]): e for e in made["outputs"]}
+    stages = behind(made)
     return engine.get_template("report.html").render(
         profile=profile,
         papers=papers,
@@ -133,13 +141,25 @@ def page(profile: str, papers: Sequence[Paper], made: dict[str, Any], cells: pd.
         else list(cells[cells["state"].isin([agreement.DIFFERS, agreement.MISSING])].itertuples()),
         cells=[] if cells is None else list(cells.itertuples()),
         seconds=sum(run["seconds"] for run in runs.values()),
-        stage_seconds=sum(stage["seconds"] for stage in behind(made)),
-        machines=_distinct(run["machine"] for run in runs.values()),
+        stage_seconds=sum(stage["seconds"] for stage in stages),
+        origins=_origins(papers, stages),
+        again=computed_again(stages),
+        machines=_distinct(kind(run["machine"]) for run in runs.values()),
         versions=_distinct(run["versions"] for run in runs.values()),
-        computes=_distinct(s["machine"]["computes"] for s in behind(made) if "computes" in s.get("machine", {})),
         commits=_distinct(run["commit"] for run in runs.values() if run.get("commit")),
         draws=claims.DRAWS,
     )
+
+
+def _origins(papers: Sequence[Paper], stages: list[dict[str, Any]]) -> dict[str, Origin]:
+    """Where each paper's results come from, by its id."""
+    return {
+        paper.id: origin(
+            [ran.record for ran in paper.notebooks if ran.record],
+            [stage for stage in stages if paper.id in stage["papers"]],
+        )
+        for paper in papers
+    }
 
 
 def _distinct(values: Any) -> list[Any]:
@@ -162,13 +182,6 @@ def duration(seconds: float) -> str:
 def number(value: float, kind: str) -> str:
     """A ratio with two decimals and ×, a difference in points with sign and one decimal."""
     return f"{value:.2f} ×" if kind == "ratio_at_least" else f"{value:+.1f}".replace("-", "−")
-
-
-def fact(value: Any) -> str:
-    """A note's value for people."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def bar(verdict: Verdict) -> Markup:
