@@ -30,3 +30,18 @@ def test_rows_are_classes_times_instances(tmp_path):
     weights = stored["rows"].astype(float).sum((1, 2))
     assert weights[[1, 2]].max() < 0.05 * weights[[0, 3]].min()  # each class has one of the two instances
     assert stored["rows"].max() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(("faithful", "instances"), [(False, 1), (True, 2)])
+def test_cells_without_a_centroid_are_an_instance_in_the_released_code_only(tmp_path, faithful, instances):
+    side = 16
+    field = np.zeros((2, side, side), np.float32)
+    field[:, :, 8:] = 5  # these cells run into a corner where the field is as strong
+    save_maps(tmp_path / "fields", "p", displacement=field, boundary=np.zeros((side, side), np.float32))
+    attention = np.ones((1, side, side), np.float32)
+    save_maps(tmp_path / "cams", "p", classes=np.array([0]), size=np.array([64, 64]), scale0=attention)
+    given, walk = Artifact(tmp_path, "k"), WalkParams(radius=3, steps=0, interior=False)
+    irn = IrnSalientParams(weak=0.8, iterations=30, faithful=faithful)
+    walk_irn(tmp_path / "out", cams=given, fields=given, walk=walk, irn=irn)
+    rows = load_maps(tmp_path / "out" / "walked", "p")["rows"].astype(float)
+    assert len(rows) == instances and rows.any(0)[:, :7].all() and rows.any(0)[:, 8:].all() == faithful

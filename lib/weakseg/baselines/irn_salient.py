@@ -26,11 +26,13 @@ from weakseg.study.stages import Artifact
 
 class IrnSalientParams(Group):
     """tag: probability from which a class counts as tagged; the likeliest one always does. weak, iterations: of the
-    displacement field, as in IRN."""
+    displacement field, as in IRN. faithful: cells that arrive at no centroid form one more instance, as in IRN's
+    released code; otherwise they belong to none."""
 
     tag: float = Field(0.5, gt=0, lt=1)
     weak: float = Field(2.5, gt=0)
     iterations: int = Field(300, ge=1)
+    faithful: bool = False
 
 
 def predicted_tags(logits: np.ndarray, tag: float) -> np.ndarray:
@@ -80,7 +82,7 @@ def walk_irn(
         stored, attention = load_maps(fields / "fields", file.stem), read_cams(cams, file.stem)
         displacement, boundary = (stored[key].astype(np.float32) for key in ("displacement", "boundary"))
         ends = end_points(torch.from_numpy(displacement)[None], irn.iterations)[0].numpy()
-        rows = instance_scores(attention, displacement, ends, irn.weak, keep_rest=False)
+        rows = instance_scores(attention, displacement, ends, irn.weak, irn.faithful)
         (walked,) = propagate_all([rows], boundary[None], walk)
         size = np.array(attention.high.shape[1:])
         save_maps(out / "walked", file.stem, rows=walked.values.astype(np.float16), size=size)

@@ -42,14 +42,18 @@ def region_at(saliency: np.ndarray, size: tuple[int, int], salient: float) -> np
     return cv2.resize(saliency.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR) >= salient
 
 
+def in_saliency(masks: np.ndarray, saliency: np.ndarray, how: FilterParams) -> np.ndarray:
+    """Which (n,) of masks bool (n, H, W) agree well enough with the picture's saliency (h, w)."""
+    return agreement(masks, region_at(saliency, masks.shape[1:], how.salient), how.measure) >= how.threshold
+
+
 def keep_salient(out: Path, *, predictions: Artifact, saliency: Artifact, saliency_filter: FilterParams) -> None:
     """Stage: instances/<name>.npz with those of the predictions that agree with the saliency of their picture.
 
     predictions: instances/<name>.npz; saliency: saliency/<name>.npz of the same pictures, which gives the list.
     """
-    how = saliency_filter
     for file in sorted((saliency / "saliency").glob("*.npz")):
         masks, _, scores = load_instances(predictions / "instances", file.stem)
         shown = load_maps(saliency / "saliency", file.stem)["saliency"]
-        kept = agreement(masks, region_at(shown, masks.shape[1:], how.salient), how.measure) >= how.threshold
+        kept = in_saliency(masks, shown, saliency_filter)
         save_instances(out / "instances", file.stem, masks[kept], np.zeros(kept.sum(), np.int64), scores[kept])

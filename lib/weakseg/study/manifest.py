@@ -10,6 +10,8 @@ from weakseg.study import places, records
 from weakseg.study.plan import Run
 
 ABOUT = ("seconds", "machine", "versions", "commit", "began", "peak_memory_mb", "seeds")
+RUN = ("stage", "key", "inputs", "params", "seconds", "resumed", "versions", "machine", "made")
+STAGE_FACTS = (*RUN, "carried_from")  # the last where a result was taken over under a new key
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ def _inputs(path: Path) -> list[str]:
 def _stages(runs: Path) -> Iterator[dict[str, Any]]:
     for file in sorted(runs.glob("*/*/record.json")):
         record = json.loads(file.read_text(encoding="utf-8"))
-        wanted = ("stage", "key", "inputs", "params", "seconds", "resumed", "versions", "machine", "made", "carried_from")
-        yield {"path": file.parent.relative_to(runs.parent).as_posix(), **{k: record[k] for k in wanted if k in record}}
+        facts = {fact: record[fact] for fact in STAGE_FACTS if fact in record}
+        yield {"path": file.parent.relative_to(runs.parent).as_posix(), **facts}
 
 
 def behind(found: dict[str, Any]) -> list[dict[str, Any]]:

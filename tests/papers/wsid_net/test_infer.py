@@ -1,13 +1,20 @@
 """From fields and saliency to instances: two discs, and what is missing."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from weakseg.baselines.saliency_filter import FilterParams
+from weakseg.data.salient_instances import SalientPictures
 from weakseg.ops.displacement import end_points
 from weakseg.ops.instances import WalkParams
+from weakseg.papers.wsid_net import infer
 from weakseg.papers.wsid_net.infer import instances_from, start_rows, walked_rows
 from weakseg.papers.wsid_net.params import InstancesParams
+from weakseg.study.artifacts import save_maps
+from weakseg.study.stages import Artifact
 
 INSTANCES = InstancesParams(weak=0.8, iterations=40, background=0.3)
 WALK = WalkParams(radius=3, beta=8, steps=16)
@@ -85,3 +92,33 @@ def test_small_groups_of_cells_are_no_instance(share):
     saliency[:, 14:] = 0
     saliency[4, 19:22] = 1
     assert len(rows_of(saliency, field, share=share)) == (2 if share == 0 else 1)
+
+
+@pytest.fixture
+def spilling(tmp_path, monkeypatch):
+    """Input of choose_background: one thing of 8 x 8 cells, fully salient, whose walked row spills over 8 x 5 more."""
+    thing, row = np.zeros((16, 16), np.float32), np.zeros((1, 16, 16), np.float32)
+    thing[4:12, 2:10] = 1
+    row[0], row[0, 4:12, 10:15] = thing, 0.3
+    save_maps(tmp_path / "walked", "p", rows=row, size=np.array([64, 64]))
+    save_maps(tmp_path / "saliency", "p", saliency=thing)
+    truth = np.kron(thing > 0, np.ones((4, 4), bool))[None]
+    opened = SalientPictures(("p",), lambda i: None, lambda i: 1, lambda i: truth)
+    monkeypatch.setattr(infer, "open_salient", lambda *given: opened)
+    instances = InstancesParams(grid=(0.1, 0.5))
+    return {"walked": Artifact(tmp_path, "k"), "instances": instances, "pictures": None, "data": None, "source": "ilso"}
+
+
+def chosen(folder):
+    return json.loads((folder / "chosen.json").read_text())
+
+
+def test_the_first_of_equal_background_scores_is_chosen(tmp_path, spilling):
+    infer.choose_background(tmp_path, **spilling)  # with the spill its IoU is 64 / 104, without it nearly 1
+    assert chosen(tmp_path) == {"grid": [0.1, 0.5], "ap50": [100, 100], "background": 0.1}
+
+
+def test_a_method_that_is_filtered_is_judged_after_the_filter(tmp_path, spilling):
+    given = {"saliency": spilling["walked"], "saliency_filter": FilterParams(threshold=0.75)}
+    infer.choose_background(tmp_path, **given, **spilling)  # 64 / 104 of the mask is salient: it is dropped
+    assert chosen(tmp_path) == {"grid": [0.1, 0.5], "ap50": [0, 100], "background": 0.5}

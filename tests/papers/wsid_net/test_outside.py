@@ -1,5 +1,7 @@
 """The outside methods, each really run on the few pictures of this folder's tests."""
 
+import json
+
 import pytest
 
 from weakseg.data.salient_instances import open_salient
@@ -43,3 +45,14 @@ def test_every_row_of_table_1(toy, method):
         masks, labels, scores = load_instances(made / "instances", name)
         assert masks.shape[1:] == (64, 64) and len(masks) == len(scores) and not labels.any()
     assert 0 <= resample.value(resample.load(recipe.evidence(s, made) / "evidence.npz"), "AP70") <= 100
+
+
+def test_irn_chooses_its_background_by_its_final_answer(toy):
+    """The AP50 of every score of the grid is that of the filtered instances of a run with that score."""
+    s = toy.changed(baselines=BASELINES)
+    found = json.loads((outside._irn_background(s, 0) / "chosen.json").read_text())
+    for background, ap50 in zip(found["grid"], found["ap50"], strict=True):
+        fixed = s.changed(instances={"background": background})
+        judged = recipe.evidence(fixed, outside.irn(fixed, 0, "tune"), "tune")
+        assert resample.value(resample.load(judged / "evidence.npz"), "AP50") == pytest.approx(ap50)
+    assert outside._irn_background(fixed, 0) is None

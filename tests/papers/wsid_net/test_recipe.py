@@ -136,6 +136,7 @@ def test_paper_profile_is_the_papers():
     for how in (found.wsid.training, found.saliency.training):
         assert (how.method, how.batch_size, how.epochs, how.lr, how.schedule) == ("sgd", 6, 5, 0.01, "poly")
     assert (found.wsid.backbone, found.wsid.crop) == ("resnet50", 512)
+    assert found.baselines.irn.faithful and found.baselines.s4net.mask_rcnn.anchor_ratios == (0.5, 1.0, 2.0)
     assert found.pseudo.crf == found.relation.crf == PAPER_CRF.model_copy(update={"iterations": 10})
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from weakseg.baselines.saliency_filter import FilterParams, in_saliency
 from weakseg.data.salient_instances import PictureView, Source, open_salient
 from weakseg.data.sets import DataParams
 from weakseg.metrics import class_agnostic, instance_ap
@@ -97,22 +98,41 @@ def instances_from(rows: np.ndarray, size: tuple[int, int], background: float, s
 
 
 def choose_background(
-    out: Path, *, walked: Artifact, pictures: Artifact, data: DataParams, source: Source, instances: InstancesParams
+    out: Path,
+    *,
+    walked: Artifact,
+    saliency: Artifact | None = None,
+    pictures: Artifact,
+    data: DataParams,
+    source: Source,
+    instances: InstancesParams,
+    saliency_filter: FilterParams | None = None,
 ) -> None:
     """Stage: chosen.json: grid, AP50 on the set-aside pictures at every background score, and the best one.
 
-    This stage and those that judge see masks, no other.
+    saliency, saliency_filter: for a method whose instances are filtered in the end (IRN in table 1): the choice is made
+    on what is left of them. This stage and those that judge see masks, no other.
     """
     opened = open_salient(pictures, data, source, "tune")
     rows = [read_rows(walked, name) for name in opened.names]
     truth = [opened.masks(index) for index in range(len(opened))]
-    found = []
+    ap50 = []
     for background in instances.grid:
-        masks = (instances_from(*one, background, instances.smallest) for one in rows)
-        evidence = class_agnostic.collect(zip(opened.names, masks, truth, strict=True), (0.5,))
-        found.append(instance_ap.mean_ap(evidence, 0.5))
-    best = instances.grid[int(np.argmax(found))]
-    (out / "chosen.json").write_text(json.dumps({"grid": instances.grid, "ap50": found, "background": best}, indent=1))
+        found = [instances_from(*one, background, instances.smallest) for one in rows]
+        if saliency_filter is not None:
+            shown = [read_saliency(saliency, name) for name in opened.names]
+            found = [_kept(*one, saliency_filter) for one in zip(found, shown, strict=True)]
+        evidence = class_agnostic.collect(zip(opened.names, found, truth, strict=True), (0.5,))
+        ap50.append(instance_ap.mean_ap(evidence, 0.5))
+    best = instances.grid[int(np.argmax(ap50))]
+    (out / "chosen.json").write_text(json.dumps({"grid": instances.grid, "ap50": ap50, "background": best}, indent=1))
+
+
+def _kept(found: Found, saliency: np.ndarray, how: FilterParams) -> Found:
+    """What baselines.saliency_filter leaves of a picture's instances; saliency (h, w)."""
+    masks, scores = found
+    kept = in_saliency(masks, saliency, how)
+    return masks[kept], scores[kept]
 
 
 def make_instances(

@@ -19,14 +19,23 @@ def _start(s: Session, seed: int, net: Group) -> dict:
 def irn(s: Session, seed: int, split: str = "test") -> Artifact:
     """IRN with the saliency filter. Its fields are those of the two branches without DA, BE and L_SU, which is IRN's
     training; its classes are those that the tag classifier names."""
-    rows = {part: _irn_rows(s, seed, part) for part in (split, "tune")}
-    chosen, how = None, s.params.instances
-    if how.background is None:
-        chosen = s.store(infer.choose_background, walked=rows["tune"], instances=how, **_shown(s))
-    made = {"walked": rows[split], "chosen": chosen, "instances": how}
+    made = {"walked": _irn_rows(s, seed, split), "chosen": _irn_background(s, seed), "instances": s.params.instances}
     found = s.store(infer.make_instances, split=split, **made, **_shown(s))
-    saliency, kept = recipe.saliency_maps(s, seed, split), s.params.baselines.saliency_filter
-    return s.store(keep_salient, predictions=found, saliency=saliency, saliency_filter=kept)
+    return s.store(keep_salient, predictions=found, **_filter(s, seed, split))
+
+
+def _irn_background(s: Session, seed: int) -> Artifact | None:
+    """The background score, chosen on the set-aside pictures after the filter, as every method is by its final answer;
+    None where params fix it."""
+    if s.params.instances.background is not None:
+        return None
+    judged = {"walked": _irn_rows(s, seed, "tune"), **_filter(s, seed, "tune")}
+    return s.store(infer.choose_background, instances=s.params.instances, **judged, **_shown(s))
+
+
+def _filter(s: Session, seed: int, split: str) -> dict:
+    kept = s.params.baselines.saliency_filter
+    return {"saliency": recipe.saliency_maps(s, seed, split), "saliency_filter": kept}
 
 
 def _irn_rows(s: Session, seed: int, split: str) -> Artifact:
@@ -51,9 +60,9 @@ def boxes(s: Session, seed: int, split: str = "test") -> Artifact:
 
 def deepmask(s: Session, seed: int, split: str = "test") -> Artifact:
     """DeepMask-style proposals with the saliency filter."""
-    how, kept = s.params.baselines.deepmask, s.params.baselines.saliency_filter
-    given = {"saliency": recipe.saliency_maps(s, seed, split), **_start(s, seed, how.mask_rcnn)}
-    return deepmask_style.instances(s.store, deepmask=how, saliency_filter=kept, split=split, **given, **_shown(s))
+    how = s.params.baselines.deepmask
+    given = {**_filter(s, seed, split), **_start(s, seed, how.mask_rcnn)}
+    return deepmask_style.instances(s.store, deepmask=how, split=split, **given, **_shown(s))
 
 
 def contours(s: Session, seed: int, form: c2s_nldf.Form, split: str = "test") -> Artifact:
