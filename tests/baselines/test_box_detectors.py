@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from weakseg.baselines import bbtp, boxinst
-from weakseg.baselines.bbtp import BagHeads
+from weakseg.baselines.bbtp import BagHeads, BbtpParams, detect_chances, refined_mask, window_of
 from weakseg.baselines.boxinst import BoxInstHeads, BoxInstParams, neighbours, pair_loss, projection_loss, similarity
 from weakseg.baselines.from_boxes import box_reader, chosen_logits, train_and_detect
 from weakseg.data.sets import open_set
 from weakseg.data.voc import Box, VocSet
 from weakseg.nets.box_mask_rcnn import with_heads
 from weakseg.nets.final import Optimisation, boxes_of
-from weakseg.nets.mask_rcnn import DetectionParams, MaskRcnnParams, build_mask_rcnn
+from weakseg.nets.mask_rcnn import DetectionParams, MaskRcnnParams, build_mask_rcnn, detect
+from weakseg.ops.crf import CrfParams
 from weakseg.study.artifacts import load_instances
 
 TINY = MaskRcnnParams(
@@ -60,6 +61,37 @@ def test_the_logits_of_the_objects_class_are_read():
     targets = [{"labels": torch.tensor([2, 1])}, {"labels": torch.tensor([1])}]
     found = chosen_logits(maps, [torch.tensor([1]), torch.tensor([0])], targets)
     assert torch.equal(found, torch.stack([maps[0, 1], maps[1, 1]]))
+
+
+def test_a_window_is_the_tight_box_and_a_margin_within_the_picture():
+    chance = np.zeros((20, 30), np.float32)
+    chance[6:10, 2:10] = 0.1
+    assert window_of(chance, 0.0) == np.s_[6:10, 2:10]
+    assert window_of(chance, 0.5) == np.s_[4:12, 0:14]
+    assert chance[window_of(np.zeros_like(chance), 0.5)].size == 0
+
+
+def test_the_crf_moves_a_mask_to_the_colours():
+    """A red square of which the network finds the left two thirds, and a strip of green beside it."""
+    image = np.full((24, 24, 3), (30, 160, 30), np.uint8)
+    image[4:20, 4:20] = (200, 30, 30)
+    chance = np.full((24, 24), 0.1, np.float32)
+    chance[4:20, 2:14] = 0.9
+    found = refined_mask(image, chance, CrfParams(bilateral_rgb=13, iterations=5))
+    assert np.array_equal(found, image[..., 0] == 200)
+
+
+def test_the_windows_of_an_untrained_network_hold_its_masks():
+    torch.manual_seed(0)
+    net, pictures = build_mask_rcnn(TINY, 2).eval(), torch.rand(2, 3, 64, 64)
+    for (parts, *words), (masks, *plain) in zip(
+        detect_chances(net, pictures, 0.5), detect(net, pictures, 0.5), strict=True
+    ):
+        laid = np.zeros(masks.shape, np.float32)
+        for part, (window, chance) in zip(laid, parts, strict=True):
+            part[window] = chance
+        assert len(masks) and np.array_equal(laid >= 0.5, masks)
+        assert all(np.array_equal(*pair) for pair in zip(words, plain, strict=True))
 
 
 def test_projection_by_hand():
@@ -169,3 +201,23 @@ def test_stages_open_no_mask_and_predict(drawn, blind, name):
     found = train_and_detect(blind, stage, TINY, **common, **params)
     sizes = [load_instances(found / "instances", n)[0].shape[1:] for n in open_set(pictures, data, "val").names]
     assert sizes == [(64, 64)] * 4
+
+
+def test_a_crf_needs_no_other_training_and_keeps_boxes_classes_and_scores(drawn, blind):
+    _, pictures, data = drawn
+    common = {"pictures": pictures, "init": None, "data": data, "split": "val", "seed": 0}
+    plain = train_and_detect(blind, bbtp.train_bbtp, TINY, **common)
+    every, none, off = (
+        bbtp.refined_instances(blind, TINY, how, **common)
+        for how in (BbtpParams(), BbtpParams(score=1.0), BbtpParams(crf=None))
+    )
+    assert off.key == plain.key and len(list((blind.root / "bbtp.train_bbtp").glob("*/record.json"))) == 1
+    changed = 0
+    for name in open_set(pictures, data, "val").names:
+        masks, *words = load_instances(plain / "instances", name)
+        kept, moved = (load_instances(made / "instances", name) for made in (none, every))
+        for found in (kept, moved):
+            assert all(np.array_equal(*pair) for pair in zip(words, found[1:], strict=True))
+        assert np.array_equal(masks, kept[0])
+        changed += (masks != moved[0]).sum()
+    assert changed > 0

@@ -42,6 +42,15 @@ def test_pixel_loss_by_hand():
     assert pixel_loss(logits[:0], mask[:0], "mean") == 0
 
 
+def test_sums_are_means_times_pixels_bags_and_neighbours():
+    """What a rate for sums must undo: per picture H W pixels, H + W bags, 8 H W pairs of neighbours."""
+    torch.manual_seed(0)
+    scores, inside = Scores(*torch.randn(3, 2, 6, 8)), torch.rand(2, 6, 8) > 0.5
+    mean, total = (joint_losses(scores, inside, torch.ones(2).bool(), LossParams(reduction=r)) for r in ("mean", "sum"))
+    for term, count in (("pixel", 48), ("bags", 14), ("smooth", 8 * 48)):
+        assert total[term].item() == pytest.approx(count * mean[term].item(), rel=1e-5)
+
+
 def constant_scores(weak: float, salient: float, transferred: float, pictures: int, asked: int) -> Scores:
     return Scores(
         torch.full((pictures, 2, 2), weak), torch.full((asked, 2, 2), salient), torch.full((asked, 2, 2), transferred)

@@ -81,7 +81,7 @@ def test_from_boxes_to_instances(session):
     )
 
 
-@pytest.mark.parametrize("name", ["bbtp", "boxinst", "sdi"])
+@pytest.mark.parametrize("name", ["bbtp", "bbtp_crf", "boxinst", "sdi"])
 def test_every_baseline_runs(session, name):
     assert 0 <= value(recipe.detection_evidence(session, recipe.baseline(session, 0, name)), "AP50") <= 100
 
@@ -253,6 +253,21 @@ def test_the_paper_on_coco_is_the_papers():
     assert [round(detector.lr_at(step / 90_000), 4) for step in (500, 59_999, 60_100, 80_100)] == [1, 1, 0.1, 0.01]
 
 
+def test_the_paper_leaves_out_no_small_object_and_slows_the_sums_by_the_pixels_of_a_crop():
+    found = of_profile("boxcaseg", "paper")
+    assert found.mask_rcnn.min_side == 0 and found.segmenter.training.method == "sgd"
+    assert found.sweep.printed_lr * found.segmenter.samples.side**2 == pytest.approx(1, rel=1e-4)
+
+
+def test_lists_of_salient_pictures_are_of_duts(drawn):
+    _, _, data = drawn
+    ecssd = {**TINY["segmenter"], "salient": "ecssd"}
+    assert params(data, segmenter=ecssd).segmenter.salient == "ecssd"
+    for changes in ({"sweep": {"other_classes": "a.txt"}}, {"segmenter": {**ecssd, "salient_list": "a.txt"}}):
+        with pytest.raises(ValueError, match="lists are read for duts only"):
+            params(data, **{"segmenter": ecssd, **changes})
+
+
 def test_what_the_method_was_given(session):
     assert sum(len(found.labels) for found in recipe.boxes_of(session)) > 12
     assert len(recipe.salient_of(session, 0)) == 6
@@ -272,6 +287,7 @@ def test_every_profile_has_valid_parameters(profile):
     found = of_profile("boxcaseg", profile)
     assert found.profile == profile and found.segmenter.loss.alpha == 0.7 and not found.segmenter.samples.faithful
     assert list(found.sweep.salient) == sorted(found.sweep.salient) and found.sweep.alphas[0] == 0
+    assert found.sweep.printed_lr == 1 or found.segmenter.training.method == "sgd"
     if found.crowd is not None:
         batch = found.segmenter.training.batch_size
         shares = [SamplingParams(ratio=ratio).shares(batch) for ratio in found.sweep.ratios]

@@ -17,7 +17,7 @@ from weakseg.papers.boxcaseg.infer import HeadName
 from weakseg.study.session import Session
 from weakseg.study.stages import Artifact, external
 
-Baseline = Literal["bbtp", "boxinst", "sdi"]
+Baseline = Literal["bbtp", "bbtp_crf", "boxinst", "sdi"]
 NESTED = ("samples", "sampling", "loss")
 
 
@@ -121,13 +121,15 @@ def supervised(s: Session, seed: int, labels: Artifact | None = None, split: str
 
 
 def baseline(s: Session, seed: int, name: Baseline, split: str = "val") -> Artifact:
-    """Predictions of an outside method that learns from boxes."""
+    """Predictions of an outside method that learns from boxes; bbtp_crf: of the same BBTP with its CRF behind."""
     common = {"pictures": pictures(s), "data": s.params.data}
     if name == "sdi":
         return supervised(s, seed, sdi.pseudo_labels(s.store, **common, sdi=s.params.sdi), split)
     given = {**common, "init": start(s, seed), "split": split, "seed": seed}
     if name == "bbtp":
         return train_and_detect(s.store, bbtp.train_bbtp, s.params.mask_rcnn, **given)
+    if name == "bbtp_crf":
+        return bbtp.refined_instances(s.store, s.params.mask_rcnn, s.params.bbtp, **given)
     return train_and_detect(s.store, boxinst.train_boxinst, s.params.mask_rcnn, **given, boxinst=s.params.boxinst)
 
 
