@@ -5,6 +5,7 @@ Its paper reports the predicted masks as they are and refined by a dense CRF; bo
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +17,8 @@ from weakseg.baselines.from_boxes import box_reader, chosen_logits, train_and_de
 from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
 from weakseg.nets import augment
-from weakseg.nets.backbones import weights_input
 from weakseg.nets.box_mask_rcnn import BoxHeads, boxes_in_rois, fit_on_boxes
-from weakseg.nets.final import boxes_of, trained, untested
+from weakseg.nets.final import boxes_of, trained
 from weakseg.nets.mask_rcnn import MaskRcnnParams, build_mask_rcnn
 from weakseg.ops.bags import filled_boxes, mil_loss, neighbour_loss
 from weakseg.ops.crf import CrfParams, refine
@@ -142,24 +142,10 @@ def _write_refined(folder: Path, bbtp: BbtpParams, threshold: float, item: tuple
     save_instances(folder, name, masks, labels, scores)
 
 
-def refined_instances(
-    store: Store,
-    net: MaskRcnnParams,
-    bbtp: BbtpParams,
-    *,
-    pictures: Artifact,
-    init: Artifact | None,
-    data: DataParams,
-    split: str,
-    seed: int,
-) -> Artifact:
+def refined_instances(store: Store, net: MaskRcnnParams, bbtp: BbtpParams, **given: Any) -> Artifact:
     """The same training as without a CRF, and its predictions refined: an artifact with instances/ of the split.
 
-    Without `bbtp.crf` they are the predictions as they are.
+    given: as `from_boxes.train_and_detect` takes it. Without `bbtp.crf` they are the predictions as they are.
     """
-    common = {"pictures": pictures, "data": data}
-    if bbtp.crf is None:
-        return train_and_detect(store, train_bbtp, net, **common, init=init, split=split, seed=seed)
-    weights = weights_input(net.weights, net.backbone)
-    model = store(train_bbtp, **common, init=init, weights=weights, seed=seed, mask_rcnn=untested(net))
-    return store(predict_refined, **common, model=model, split=split, mask_rcnn=net, bbtp=bbtp)
+    how = {"detect": predict_refined, "detect_params": {"bbtp": bbtp}} if bbtp.crf else {}
+    return train_and_detect(store, train_bbtp, net, **given, **how)

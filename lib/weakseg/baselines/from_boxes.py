@@ -1,6 +1,6 @@
 """What the baselines that train a detector on boxes alone share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -54,13 +54,15 @@ def train_and_detect(
     data: DataParams,
     split: str,
     seed: int,
+    detect: Callable = predict_mask_rcnn,
+    detect_params: Mapping[str, Group] | None = None,
     **params: Group,
 ) -> Artifact:
-    """Trains by `stage` on trainaug and predicts: an artifact with instances/ of the split.
+    """Trains by `stage` on trainaug and predicts by `detect`: an artifact with instances/ of the split.
 
-    params: what the stage takes besides the detector `net`, by name.
+    params, detect_params: what these stages take besides the detector `net`, by name.
     """
     common = {"pictures": pictures, "data": data}
     weights = weights_input(net.weights, net.backbone)
     model = store(stage, **common, init=init, weights=weights, seed=seed, mask_rcnn=untested(net), **params)
-    return store(predict_mask_rcnn, **common, model=model, split=split, mask_rcnn=net)
+    return store(detect, **common, model=model, split=split, mask_rcnn=net, **(detect_params or {}))
