@@ -6,6 +6,7 @@ a cell that calls sys.exit() ends a run with exit code 0. So success here means:
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -83,6 +84,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], title: str, 
             raise NotebookFailed(f"cell {left[0]}: ended the run before the last cell (sys.exit?)")
         _forget_paths(target)
     except (Exception, Stopped) as error:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # no tracebacks of tasks that wait for the ended kernel
         _end_children()
         reason = _reason(error, watch)
         _put_on_top(target, source, reason)
