@@ -116,11 +116,11 @@ def choose_background(
     opened = open_salient(pictures, data, source, "tune")
     rows = [read_rows(walked, name) for name in opened.names]
     truth = [opened.masks(index) for index in range(len(opened))]
+    shown = [read_saliency(saliency, name) for name in opened.names] if saliency_filter else []
     ap50 = []
     for background in instances.grid:
         found = [instances_from(*one, background, instances.smallest) for one in rows]
         if saliency_filter is not None:
-            shown = [read_saliency(saliency, name) for name in opened.names]
             found = [_kept(*one, saliency_filter) for one in zip(found, shown, strict=True)]
         evidence = class_agnostic.collect(zip(opened.names, found, truth, strict=True), (0.5,))
         ap50.append(instance_ap.mean_ap(evidence, 0.5))
