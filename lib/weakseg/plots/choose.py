@@ -24,13 +24,12 @@ def quality(
     pictures: PictureSet,
     predictions: Path,
     crowded: bool = False,
-    least: float = 0.0,
     drawn: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> dict[str, float]:
     """For each picture the mean, over its true instances, of the best IoU with a prediction of their class, in percent.
 
-    predictions: folder of saved instances; those that score `least` or less do not count, nor those that are not among
-    the places drawn(scores), such as `strongest`. `crowded` keeps only pictures in which a class has several instances.
+    predictions: folder of saved instances; those that score 0 do not count, nor those that are not among the
+    places drawn(scores), such as `strongest`. `crowded` keeps only pictures in which a class has several instances.
     Pictures without instance masks or without instances are left out.
     """
     result = {}
@@ -40,16 +39,14 @@ def quality(
             found = load_instances(predictions, name)
             if drawn is not None:
                 found = tuple(part[drawn(found[2])] for part in found)
-            result[name] = 100 * float(best_overlaps(found, (masks, labels), least).mean())
+            result[name] = 100 * float(best_overlaps(found, (masks, labels)).mean())
     return result
 
 
-def best_overlaps(
-    predicted: tuple[np.ndarray, ...], truth: tuple[np.ndarray, np.ndarray], least: float = 0.0
-) -> np.ndarray:
-    """Best IoU in [0, 1] of each true instance with the predictions of its class that score above `least`: (n,)."""
+def best_overlaps(predicted: tuple[np.ndarray, ...], truth: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Best IoU in [0, 1] of each true instance with the predictions of its class that score above 0: (n,)."""
     (masks, labels, scores), (true_masks, true_labels) = predicted, truth
-    kept = scores > least
+    kept = scores > 0
     overlap = mask_iou(masks[kept], true_masks) * (labels[kept][:, None] == true_labels[None])
     return overlap.max(axis=0, initial=0.0)
 
