@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from weakseg.data.msra import MsraSet
 from weakseg.data.saliency import open_duts
@@ -50,6 +51,17 @@ def test_foreground_iou_by_hand():
     salient = np.array([[1, 1, 0, 1, 1, 0]], bool)
     assert saliency.foreground_iou(salient, truth) == 0.5
     assert saliency.foreground_iou(np.zeros((1, 2), bool), np.zeros((1, 2), np.uint8)) == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_picture_without_any_saliency_has_none():
+    """Background 200 over foreground: a probability below the smallest float, 0 everywhere."""
+
+    def ground_alone(pictures):
+        return torch.tensor([200.0, 0.0])[:, None, None].expand(len(pictures), 2, *pictures.shape[2:])
+
+    (found,) = saliency.foreground_maps(ground_alone, lambda _: np.zeros((8, 8, 3), np.uint8), [0], SMALL)
+    assert found[0] == 0 and not found[1].any()
 
 
 @pytest.mark.parametrize("side", [None, 48])

@@ -123,7 +123,7 @@ def find_salient(
 def foreground_maps(
     net: nn.Module, image: Callable[[int], np.ndarray], indices: Sequence[int], saliency: SaliencyParams
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(index, foreground probability over its maximum as uint8 (H, W)) of the pictures image(index)."""
+    """(index, foreground probability over its maximum, uint8 (H, W)) of the pictures image(index); 0 where all is 0."""
     sizes = [image(index).shape[:2] for index in indices]
     frames = [frame_of(size, saliency.side, enlarge=False) for size in sizes]
     laid = (framed(image(index), frame) for index, frame in zip(indices, frames, strict=True))
@@ -131,7 +131,7 @@ def foreground_maps(
         probability = net(batch.to(device())).float().softmax(1)[:, 1].cpu().numpy()
         for position, each in zip(positions, probability, strict=True):
             full = unframed(each[None], sizes[position], frames[position])[0]
-            yield indices[position], np.round(FULL * full / full.max()).astype(np.uint8)
+            yield indices[position], np.round(FULL * full / (full.max() or 1)).astype(np.uint8)
 
 
 def read_saliency(saliency: Artifact, name: str) -> np.ndarray:
