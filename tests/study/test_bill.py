@@ -96,7 +96,7 @@ def test_a_seed_predicts_the_others():
 
 @pytest.mark.skipif(not DEMO.is_file(), reason="no results of the demo are published here")
 def test_on_the_published_demo_of_irn_the_error_is_below_a_quarter():
-    """IRN's seeds ran with nothing beside them; those of other papers in part beside other work, at half the pace."""
+    """IRN's seeds ran under like conditions; some of other papers beside more work than others, at half the pace."""
     records = [record for record in json.loads(DEMO.read_text())["stages"] if "irn" in record["papers"]]
     found = [rates._measured(record, "demo") for record in records]
     by_machine = defaultdict(list)
