@@ -84,6 +84,18 @@ def test_the_most_similar_stage_counts():
     assert known.guess(wanted.stage, wanted.params, wanted.work).seconds == pytest.approx(300.0)
 
 
+def test_seconds_of_cores_count_but_beside_a_gpu_those_of_the_clock():
+    cpu, gpu = {"cpu": "cpu", "cores": 2, "gpu": None}, {"cpu": "cpu", "cores": 2, "gpu": "card"}
+    params = {"data": DRAWN, "classifier": classifier(crop=64), "seed": 0}
+    ran = {"stage": "m.train_classifier", "key": "a", "params": params, "inputs": {}, "seconds": 90.0}
+    for more, seconds in (
+        ({"machine": cpu, "core_seconds": 60.0}, 60),
+        ({"machine": cpu}, 90),
+        ({"machine": gpu, "core_seconds": 60.0}, 90),
+    ):
+        assert rates._measured(ran | more, "toy")["a"].seconds == seconds
+
+
 def test_a_stage_never_measured_says_so():
     guess = rates.Rates([measured("a", 100.0)]).guess("m.train_other", {}, measured("a", 1.0).work)
     assert not guess.measured and guess.seconds == pytest.approx(100.0)

@@ -1,6 +1,8 @@
 """The machine: threads, the process pool, progress in a log."""
 
 import os
+import subprocess
+import sys
 import time
 from functools import partial
 
@@ -177,3 +179,11 @@ def test_bf16_is_used_only_where_the_processor_has_it(monkeypatch, native, dtype
 
 def test_the_machine_says_what_it_computes_in():
     assert describe()["computes"] == ("bf16" if machine.has_bf16(device().type) else "fp32")
+
+
+def test_core_seconds_count_work_and_finished_children_but_no_waiting():
+    before = machine.core_seconds()
+    time.sleep(0.3)
+    waited = machine.core_seconds()
+    subprocess.run([sys.executable, "-c", "sum(range(10**7))"], check=True)
+    assert waited - before < 0.2 and machine.core_seconds() - waited > 0.05

@@ -134,6 +134,7 @@ def test_the_record_says_how_it_was_made_and_verify_sees_every_change(toy, store
     assert {"python", "torch", "numpy"} == set(record["versions"]) and {"cpu", "cores", "gpu"} <= set(record["machine"])
     six = "e7f6c011776e8db7cd330b54174fd76f7d0216b612387a5ffcfb81e6f0919683"  # sha256 of "6"
     assert record["files"] == {"number.txt": six} and record["seconds"] >= 0 and record["resumed"] is False
+    assert record["core_seconds"] >= 0
     assert verify(result) == []
     (result / "number.txt").write_text("7")
     (result / "more.txt").write_text("x")

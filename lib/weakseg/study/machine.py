@@ -71,6 +71,11 @@ def loaders() -> int:
     return max(0, min(12, threads() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1))
 
 
+def core_seconds() -> float:
+    """Seconds of cores that this process and its finished children used; what runs beside them adds nothing."""
+    return sum(os.times()[:4])
+
+
 def _quota() -> int:
     """Cores granted by the container (cgroup v2 ``cpu.max``: microseconds of CPU in a period), rounded up."""
     try:

@@ -11,7 +11,7 @@ from weakseg.study.plan import Run
 
 ABOUT = ("seconds", "machine", "versions", "commit", "began", "peak_memory_mb", "seeds")
 RUN = ("stage", "key", "inputs", "params", "seconds", "resumed", "versions", "machine", "made")
-STAGE_FACTS = (*RUN, "carried_from")  # the last where a result was taken over under a new key
+STAGE_FACTS = (*RUN, "core_seconds", "carried_from")  # where recorded; the last: a result taken over under a new key
 
 
 @dataclass(frozen=True)

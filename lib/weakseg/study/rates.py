@@ -68,8 +68,14 @@ def _measured(record: dict[str, Any], profile: str, size: int | None = None) -> 
     work = known(record["stage"], record["params"], record["inputs"])
     if work is None or record.get("resumed"):  # the seconds of a resumed stage are those since it went on
         return {}
-    facts = (record["stage"], record["key"], record["params"], record["inputs"], work, record["seconds"])
+    facts = (record["stage"], record["key"], record["params"], record["inputs"], work, _seconds(record))
     return {record["key"]: Measured(*facts, profile, name_of(record["machine"]), size)}
+
+
+def _seconds(record: dict[str, Any]) -> float:
+    """Of cores, so that what ran beside a stage does not count; of the clock beside a GPU, and in older records."""
+    on_gpu = record["machine"].get("gpu")
+    return record["seconds"] if on_gpu else record.get("core_seconds", record["seconds"])
 
 
 def name_of(machine: dict[str, Any]) -> str:

@@ -130,10 +130,11 @@ class Store:
         causes = why(folder.parent, plan)
         more = f" and {len(causes) - 4} more" if len(causes) > 4 else ""
         print(f"{folder.parent.name} {folder.name}: computing ({'; '.join(causes[:4])}{more})", flush=True)
-        began = time.perf_counter()
+        began, used = time.perf_counter(), machine.core_seconds()
         try:
             stage(partial, **arguments)
-            _finish(partial, folder, {**plan, "seconds": round(time.perf_counter() - began, 3), "resumed": resumed})
+            took = {"seconds": time.perf_counter() - began, "core_seconds": machine.core_seconds() - used}
+            _finish(partial, folder, {**plan, **{k: round(v, 3) for k, v in took.items()}, "resumed": resumed})
         except Exception as error:
             if _disk_is_full(error, self.root):
                 raise OSError(
@@ -163,7 +164,7 @@ def explain(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def read_record(artifact: Artifact) -> dict[str, Any]:
-    """The record of a finished stage: stage, key, params, inputs, code, seconds, versions, machine, files (sha256)."""
+    """The record of a finished stage: stage, key, params, inputs, code, times, versions, machine, files (sha256)."""
     return json.loads((artifact / RECORD).read_text())
 
 
