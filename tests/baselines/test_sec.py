@@ -11,6 +11,7 @@ from weakseg.nets.classifier import ClassifierParams, build_classifier, train_cl
 from weakseg.nets.deeplab import DeeplabParams
 from weakseg.nets.final import Optimisation
 from weakseg.study.artifacts import load_labels
+from weakseg.study.samples import to_device
 from weakseg.study.stages import Artifact, Store
 
 
@@ -91,6 +92,20 @@ def run(store, pictures, data):
     model = store(train_classifier, pictures=pictures, data=data, classifier=CLASSIFIER, seed=0)
     inputs = {"pictures": pictures, "model": model, "init": model, "data": data}
     return sec.label_maps(store, classifier=CLASSIFIER, sec=SMALL, split="val", seed=0, **inputs)
+
+
+def test_the_constraint_sees_the_colours_of_a_picture_as_it_is_delivered():
+    """One score leans the wrong way amid its colour: the CRF answers otherwise than on a picture of one grey."""
+    scores = torch.zeros(1, 2, 8, 8)
+    scores[0, 1, :, 4:], scores[0, 0, :, :4] = 1.0, 1.0
+    scores[0, :, 3, 6] = torch.tensor([0.5, 0.0])
+    halves = torch.full((1, 3, 64, 64), 30, dtype=torch.uint8)
+    halves[..., 32:] = 220
+    found = []
+    for picture in halves, torch.full_like(halves, 125):
+        batch = {"picture": picture, "cues": torch.zeros(1, 8, 8, dtype=torch.int64), "tags": torch.ones(1, 1)}
+        found.append(sec.sec_loss(SMALL, lambda _: scores, to_device(batch, torch.device("cpu")))["constrain"].item())
+    assert abs(found[0] - found[1]) > 0.05
 
 
 def test_stages_on_drawn_pictures(drawn):

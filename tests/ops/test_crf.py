@@ -68,3 +68,5 @@ def test_refusals():
         refine_labels(image, np.full((16, 16), 2), 2, NARROW)
     with pytest.raises(ValueError, match="for a picture of 15 x 16"):
         refine(image[1:], probabilities, NARROW)
+    with pytest.raises(TypeError, match=r"picture: must be uint8, 0 to 255 \(got float32\)"):
+        refine(image.astype(np.float32) / 255, probabilities, NARROW)

@@ -80,6 +80,13 @@ def test_gradients():
         assert torch.autograd.gradcheck(loss, scores)
 
 
+def test_guides_are_bytes_of_averaged_cells():
+    picture = torch.zeros(1, 3, 2, 6)
+    picture[0, 0, :, 2:4], picture[0, 1, 0, 4:] = 1.0, 1.0  # red in the middle, green in the upper half on the right
+    guides = seed_losses.guides_of(picture, (1, 3))
+    assert guides.dtype == torch.uint8 and guides.tolist() == [[[[0, 0, 0], [255, 0, 0], [0, 128, 0]]]]
+
+
 def test_crf_targets_follow_the_picture():
     """Left half dark, right half bright; scores lean the right way in most cells: the CRF makes each half uniform."""
     guide = np.zeros((1, 12, 12, 3), np.uint8)

@@ -29,6 +29,8 @@ def test_pictures_come_as_bytes_and_arrive_in_0_to_1_while_labels_stay():
     found = to_device({"picture": picture, "labels": [labels]}, torch.device("cpu"))
     assert found["picture"].flatten().tolist() == torch.tensor([0.0, 0.2, 1.0]).tolist()
     assert torch.equal(found["labels"][0], labels)
+    small = torch.full((1, 5, 5, 3), 200, dtype=torch.uint8)  # channels last: no picture as a net takes it
+    assert torch.equal(to_device(small, torch.device("cpu")), small)
 
 
 def test_samples_are_loaded_beside_a_gpu_only(monkeypatch):

@@ -21,7 +21,15 @@ from weakseg.nets.deeplab import DeeplabParams, build_deeplab, predict_deeplab
 from weakseg.nets.final import fit_final, untested, with_file
 from weakseg.ops.cam import CamParams, grid_size, multi_scale
 from weakseg.ops.crf import CrfParams
-from weakseg.ops.seed_losses import NO_CUE, constrain_loss, crf_targets, expand_loss, seed_loss, smoothed
+from weakseg.ops.seed_losses import (
+    NO_CUE,
+    constrain_loss,
+    crf_targets,
+    expand_loss,
+    guides_of,
+    seed_loss,
+    smoothed,
+)
 from weakseg.study.artifacts import load_labels, save_labels
 from weakseg.study.machine import device
 from weakseg.study.params import Group
@@ -137,10 +145,11 @@ def _resized(maps: Tensor, grid: tuple[int, int]) -> np.ndarray:
 def sec_loss(sec: SecParams, model: nn.Module, batch: dict) -> dict[str, Tensor]:
     """Seed + expand + constrain, equation 1."""
     probabilities = smoothed(model(batch["picture"]).float())
+    guides = guides_of(batch["picture"], probabilities.shape[2:])
     parts = {
         "seed": seed_loss(probabilities, batch["cues"]),
         "expand": expand_loss(probabilities, batch["tags"], sec.decay_foreground, sec.decay_background),
-        "constrain": constrain_loss(probabilities, crf_targets(probabilities, batch["guide"], sec.crf)),
+        "constrain": constrain_loss(probabilities, crf_targets(probabilities, guides, sec.crf)),
     }
     return {"loss": sum(parts.values()), **parts}
 
@@ -162,11 +171,9 @@ class CuedPictures:
         )
         if self.sec.net.flip:
             picture, cues = augment.random_flip(picture, cues, np.random.default_rng(draw))
-        h, w = cues.shape
         return {
             "name": self.view.names[index],
             "picture": augment.to_bytes(picture),
-            "guide": torch.from_numpy(cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA)),
             "cues": torch.from_numpy(cues.astype(np.int64)),
             "tags": torch.as_tensor(self.view.tags(index)),
         }

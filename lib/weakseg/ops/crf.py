@@ -48,6 +48,8 @@ def refine_labels(image: np.ndarray, labels: np.ndarray, classes: int, crf: CrfP
 
 def _mean_field(image: np.ndarray, unary: np.ndarray, classes: int, crf: CrfParams) -> np.ndarray:
     H, W, _ = image.shape
+    if image.dtype != np.uint8:  # scaled to [0, 1] and cast, it would be black, and the CRF blind
+        raise TypeError(f"picture: must be uint8, 0 to 255 (got {image.dtype})")
     if unary.shape != (classes, H * W):
         raise ValueError(f"probabilities: {unary.shape[1]} pixels for a picture of {H} x {W}")
     field = dcrf.DenseCRF2D(W, H, classes)
@@ -56,7 +58,7 @@ def _mean_field(image: np.ndarray, unary: np.ndarray, classes: int, crf: CrfPara
     field.addPairwiseBilateral(
         sxy=crf.bilateral_xy,
         srgb=crf.bilateral_rgb,
-        rgbim=np.require(image, np.uint8, ["C", "W"]),
+        rgbim=np.require(image, requirements=["C", "W"]),
         compat=crf.bilateral_weight,
     )
     return np.array(field.inference(crf.iterations), np.float32).reshape(classes, H, W)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -66,6 +68,12 @@ def constrain_loss(probabilities: Tensor, target: Tensor) -> Tensor:
     """
     target = target.detach()
     return (torch.xlogy(target, target) - target * probabilities.log()).sum(dim=1).mean()
+
+
+def guides_of(pictures: Tensor, grid: Sequence[int]) -> Tensor:
+    """Pictures (B, 3, H, W) in [0, 1] as a CRF on a net's grid (h, w) sees them: uint8 (B, h, w, 3), cells averaged."""
+    small = F.interpolate(pictures.float(), tuple(grid), mode="area")
+    return (255 * small).round().to(torch.uint8).permute(0, 2, 3, 1)  # (B, h, w, 3)
 
 
 def crf_targets(probabilities: Tensor, pictures: Tensor, crf: CrfParams) -> Tensor:

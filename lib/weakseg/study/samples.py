@@ -118,7 +118,8 @@ def to_device(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
         layout = torch.channels_last if device.type == "cuda" and value.ndim == 4 else torch.preserve_format
         value = value.to(device, non_blocking=True, memory_format=layout)
-        return value.float() / 255 if value.dtype == torch.uint8 and value.ndim == 4 else value
+        pictures = value.dtype == torch.uint8 and value.ndim == 4 and value.shape[1] == 3
+        return value.float() / 255 if pictures else value
     if isinstance(value, dict):
         return {name: to_device(item, device) for name, item in value.items()}
     return [to_device(item, device) for item in value] if isinstance(value, list | tuple) else value

@@ -6,7 +6,7 @@ import torch
 from weakseg.data.sets import open_set
 from weakseg.nets.deeplab import DeeplabParams, label_loss
 from weakseg.nets.final import Optimisation
-from weakseg.ops.seed_losses import constrain_loss, crf_targets, smoothed
+from weakseg.ops.seed_losses import constrain_loss, crf_targets, guides_of, smoothed
 from weakseg.papers.guided_labelling import guiding, seeding, segmenter
 from weakseg.papers.guided_labelling.guides import GuideParams
 from weakseg.papers.guided_labelling.segmenter import CrfSets
@@ -64,9 +64,7 @@ def test_gradient_goes_through_the_softmax_only():
     scores = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     model = Table(scores.clone())
     (found,) = torch.autograd.grad(segmenter.constrained_loss(crf, model, batch)["constrain"], model.scores)
-    small = torch.nn.functional.interpolate(batch["picture"], (4, 4), mode="area")
-    guide = (255 * small).round().to(torch.uint8).permute(0, 2, 3, 1)
-    fixed = crf_targets(smoothed(scores), guide, crf).double()
+    fixed = crf_targets(smoothed(scores), guides_of(batch["picture"], (4, 4)), crf).double()
     scores, step = scores.double(), 1e-5
     for place in [(0, 0, 0, 0), (0, 2, 1, 3), (1, 1, 3, 2)]:
         up, down = scores.clone(), scores.clone()

@@ -4,7 +4,6 @@ import functools
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -14,7 +13,7 @@ from weakseg.nets import backbones, deeplab
 from weakseg.nets.deeplab import DeeplabParams
 from weakseg.nets.final import LabelSet, fit_final, untested, with_file
 from weakseg.ops.crf import CrfParams
-from weakseg.ops.seed_losses import constrain_loss, crf_targets, smoothed
+from weakseg.ops.seed_losses import constrain_loss, crf_targets, guides_of, smoothed
 from weakseg.papers.guided_labelling.guides import DEEPLAB_CRF
 from weakseg.study.artifacts import load_labels
 from weakseg.study.params import Group
@@ -52,9 +51,8 @@ def constrained_loss(crf: CrfParams, model: nn.Module, batch: dict) -> dict[str,
     scores = model(batch["picture"]).float()
     entropy = deeplab.label_loss(lambda _: scores, batch)["loss"]
     probabilities = smoothed(scores)
-    small = F.interpolate(batch["picture"].float(), scores.shape[2:], mode="area")
-    guide = (255 * small).round().to(torch.uint8).permute(0, 2, 3, 1)  # (B, h, w, 3)
-    constrain = constrain_loss(probabilities, crf_targets(probabilities, guide, crf))
+    guides = guides_of(batch["picture"], scores.shape[2:])
+    constrain = constrain_loss(probabilities, crf_targets(probabilities, guides, crf))
     return {"loss": entropy + constrain, "entropy": entropy, "constrain": constrain}
 
 
