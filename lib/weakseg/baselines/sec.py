@@ -21,15 +21,7 @@ from weakseg.nets.deeplab import DeeplabParams, build_deeplab, predict_deeplab
 from weakseg.nets.final import fit_final, untested, with_file
 from weakseg.ops.cam import CamParams, grid_size, multi_scale
 from weakseg.ops.crf import CrfParams
-from weakseg.ops.seed_losses import (
-    NO_CUE,
-    constrain_loss,
-    crf_targets,
-    expand_loss,
-    guides_of,
-    seed_loss,
-    smoothed,
-)
+from weakseg.ops.seed_losses import NO_CUE, constrain_loss, crf_targets, expand_loss, guides_of, seed_loss, smoothed
 from weakseg.study.artifacts import load_labels, save_labels
 from weakseg.study.machine import device
 from weakseg.study.params import Group
