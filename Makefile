@@ -30,7 +30,7 @@ plan:
 	@$(READY) && python -m weakseg.study.bill $(PAPERS) --profile $(PROFILE) --gpu $(GPU) $(if $(SEEDS),--seeds $(SEEDS))
 
 bench:
-	@$(READY) && mkdir -p outputs/$(PROFILE)/bench && papermill notebooks/bench.ipynb outputs/$(PROFILE)/bench/bench.ipynb -k python3 --cwd notebooks -p profile $(PROFILE)
+	@$(READY) && mkdir -p outputs/$(PROFILE)/bench && papermill notebooks/bench.ipynb outputs/$(PROFILE)/bench/bench.ipynb -k python3 --cwd notebooks -p profile $(PROFILE) $(if $(PAPERS),-p papers "$(PAPERS)") $(if $(PRECISION),-p precision $(PRECISION))
 
 publish:
 	@$(READY) && python -m weakseg.study.publish --profile $(PROFILE) $(if $(PAPERS),--papers $(PAPERS))

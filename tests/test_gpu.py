@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from weakseg.nets.resize import bilinear
 from weakseg.nets.roi_pool import roi_align
 from weakseg.ops.affinity import path_maxima
 from weakseg.ops.bags import mil_loss
@@ -81,6 +82,15 @@ def test_regions_are_pooled_without_a_copy_for_every_sample(strict):
     cpu, gpu = on_both(lambda maps, boxes: roi_align(maps, boxes, 7, 1.0, 2, aligned=True), drawn(1, 64, 80, 80), rois)
     torch.testing.assert_close(gpu, cpu)
     assert torch.cuda.max_memory_allocated() < 200e6
+
+
+def test_maps_are_resized_with_the_same_gradient_every_time(strict):
+    maps, weights = drawn(2, 5, 20, 17), drawn(2, 5, 80, 68)
+    cpu, gpu = on_both(lambda values: bilinear(values, (80, 68)), maps)
+    torch.testing.assert_close(gpu, cpu)
+    found = [gradients(lambda v: (bilinear(v, (80, 68)) * weights.to(v.device)).sum(), maps) for _ in range(2)]
+    torch.testing.assert_close(found[0][1], found[0][0])
+    assert torch.equal(found[0][1], found[1][1])
 
 
 # ---------------------------------------------------------------- training

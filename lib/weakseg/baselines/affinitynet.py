@@ -15,6 +15,7 @@ from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import TagView
 from weakseg.nets import augment, backbones, final
 from weakseg.nets.classifier import read_cams
+from weakseg.nets.resize import bilinear
 from weakseg.ops import affinity
 from weakseg.ops.cam import Cams, grid_size
 from weakseg.ops.crf import CrfParams, refine
@@ -128,7 +129,7 @@ class AffinityNet(nn.Module):
             maps = self.backbone(pictures)[2:]
         size = grid_size((H, W), self.stride)
         reduced = [F.elu(layer(x)) for layer, x in zip(self.reduce, maps, strict=True)]
-        fitted = [F.interpolate(x, size, mode="bilinear", align_corners=False) for x in reduced]
+        fitted = [bilinear(x, size) for x in reduced]
         return F.elu(self.fuse(torch.cat(fitted, 1)))
 
 

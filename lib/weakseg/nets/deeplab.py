@@ -19,6 +19,7 @@ from weakseg.data.sets import DataParams, open_set
 from weakseg.data.weak import MaskView, TagView
 from weakseg.nets import augment, backbones
 from weakseg.nets.final import LabelSet, Optimisation, fit_final, train_and_predict, trained, with_file
+from weakseg.nets.resize import bilinear
 from weakseg.ops.crf import CrfParams, refine
 from weakseg.study.artifacts import load_labels, save_labels
 from weakseg.study.machine import autocast, device, parallel
@@ -115,7 +116,7 @@ def build_deeplab(params: DeeplabParams, classes: int, pretrained: bool = True) 
 def label_loss(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """Cross entropy of the upsampled scores with labels (B, H, W), mean over the pixels that are not ignored (255)."""
     labels = batch["labels"]
-    scores = F.interpolate(model(batch["picture"]).float(), labels.shape[1:], mode="bilinear", align_corners=False)
+    scores = bilinear(model(batch["picture"]).float(), labels.shape[1:])
     total = F.cross_entropy(scores, labels, ignore_index=augment.VOID, reduction="sum")
     return {"loss": total / (labels != augment.VOID).sum().clamp(min=1)}
 

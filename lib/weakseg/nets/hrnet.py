@@ -11,11 +11,11 @@ from typing import Any, Literal, get_args
 
 import timm
 import torch
-import torch.nn.functional as F
 from timm.models.hrnet import HighResolutionNetFeatures
 from torch import Tensor, nn
 
 from weakseg.nets.backbones import Backbone, FrozenNorm, build, read_weights
+from weakseg.nets.resize import bilinear
 
 Name = Literal["tiny", "small", "mobilenet_v2", "hrnet_w48"]
 STRIDE = 4
@@ -36,7 +36,7 @@ class HighResolutionNet(nn.Module):
         """Normalised pictures (B, 3, H, W) -> (B, channels, H / 4, W / 4)."""
         maps = self.branches(pictures.contiguous(memory_format=torch.channels_last))  # the faster layout
         B, _, h, w = maps[0].shape
-        coarse = [F.interpolate(each, (h, w), mode="bilinear", align_corners=False) for each in maps[1:]]
+        coarse = [bilinear(each, (h, w)) for each in maps[1:]]
         return torch.cat([maps[0], *coarse], 1)  # (B, channels, h, w)
 
 

@@ -33,7 +33,7 @@ from weakseg.nets.final import (
 )
 from weakseg.nets.roi_pool import MultiScaleRoIAlign
 from weakseg.study.artifacts import load_instances, save_instances
-from weakseg.study.machine import device
+from weakseg.study.machine import device, own_kernels
 from weakseg.study.params import Group
 from weakseg.study.stages import Artifact, Store
 
@@ -166,7 +166,8 @@ def detection_losses(model: MaskRCNN, batch: dict[str, Tensor]) -> dict[str, Ten
     pictures = [picture[:, :h, :w] for picture, (h, w) in zip(batch["picture"], sizes, strict=True)]
     parts = zip(sizes, *(batch[key].split(counts) for key in ("boxes", "labels", "masks")), strict=True)
     targets = [{"boxes": boxes, "labels": labels, "masks": masks[:, :h, :w]} for (h, w), boxes, labels, masks in parts]
-    losses = model(pictures, targets)
+    with own_kernels():  # else torchvision compiles the cutting of mask targets, anew for every number of objects
+        losses = model(pictures, targets)
     return {"loss": sum(losses.values()), **losses}
 
 

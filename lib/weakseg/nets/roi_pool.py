@@ -10,14 +10,13 @@ proposals. The kernel repeats itself forwards; backwards it adds in the order in
 detectors up to rounding only.
 """
 
-import contextlib
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 import torchvision.ops
 from torch import Tensor
 from torchvision.ops.poolers import LevelMapper
+
+from weakseg.study.machine import own_kernels
 
 
 def roi_align(maps: Tensor, rois: Tensor, size: int, scale: float, samples: int, aligned: bool = False) -> Tensor:
@@ -28,7 +27,7 @@ def roi_align(maps: Tensor, rois: Tensor, size: int, scale: float, samples: int,
     than a cell outside counts as 0.
     """
     if maps.is_cuda:
-        with _own_kernel():
+        with own_kernels():
             return torchvision.ops.roi_align(maps, rois, size, scale, samples, aligned)
     B, D, H, W = maps.shape
     corners = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
@@ -79,13 +78,3 @@ class MultiScaleRoIAlign(torchvision.ops.MultiScaleRoIAlign):
             pooled.append(roi_align(x[str(k)], rois[chosen], self.size, 1 / stride, self.sampling_ratio))
             order.append(chosen)
         return torch.cat(pooled)[torch.cat(order).argsort()]
-
-
-@contextlib.contextmanager
-def _own_kernel() -> Iterator[None]:
-    wanted, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(False)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(wanted, warn_only=warn)

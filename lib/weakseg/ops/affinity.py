@@ -52,28 +52,28 @@ def destinations(values: torch.Tensor, radius: int) -> torch.Tensor:
 class _PathMaxima(torch.autograd.Function):
     """Paths of one length at once, as few and large operations: about 1500 cells lie on the paths of radius 10, and a
     GPU would spend its time on starting something for each of them. Kept for the way back: the strongest cell's number.
+    Numbers that select lie on the device already: each list that goes there would wait for all work before it.
     """
 
     @staticmethod
     def forward(ctx, boundary: torch.Tensor, radius: int) -> torch.Tensor:
         shifted = torch.stack([sources(boundary, radius, *cell) for cell in _cells(radius)], 1)  # (B, K, h, w)
-        B, _, h, w = shifted.shape
-        result = shifted.new_empty(B, len(offsets(radius)), h, w)
-        strongest = torch.empty(result.shape, dtype=torch.int16, device=result.device)
-        for pairs, paths in _alike(radius):
-            cells = torch.tensor(paths, dtype=torch.int16, device=result.device)  # (n, L)
-            result[:, pairs], place = shifted[:, paths].max(2)  # of equal cells the first
-            strongest[:, pairs] = cells[torch.arange(len(pairs), device=cells.device)[:, None, None], place]
-        ctx.save_for_backward(strongest)
+        groups, order = _groups(radius, boundary.device)
+        highest, strongest = [], []
+        for cells in groups:  # (n, L)
+            value, place = shifted[:, cells].max(2)  # of equal cells the first
+            highest.append(value)
+            strongest.append(cells.short()[torch.arange(len(cells), device=cells.device)[:, None, None], place])
+        ctx.save_for_backward(torch.cat(strongest, 1)[:, order])
         ctx.radius, ctx.grid = radius, boundary.shape
-        return result
+        return torch.cat(highest, 1)[:, order]  # (B, P, h, w)
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor):
         (strongest,) = ctx.saved_tensors
         inflow = gradient.new_zeros(ctx.grid)
         # Cell by cell and not by scattering, which on a GPU adds in another order every time.
-        for number, pairs in _passing(ctx.radius).items():
+        for number, pairs in _passing(ctx.radius, gradient.device).items():
             through = gradient[:, pairs] * (strongest[:, pairs] == number)
             sources(inflow, ctx.radius, *_cells(ctx.radius)[number]).add_(through.sum(1))
         return inflow, None
@@ -99,14 +99,22 @@ def _alike(radius: int) -> list[tuple[list[int], list[list[int]]]]:
 
 
 @lru_cache
-def _passing(radius: int) -> dict[int, list[int]]:
+def _groups(radius: int, device: torch.device) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Cells (n, L) of the paths of each length, and the place (P,) of every pair among those of all lengths."""
+    alike = _alike(radius)
+    pairs = torch.tensor([pair for group, _ in alike for pair in group])
+    return [torch.tensor(paths, device=device) for _, paths in alike], pairs.argsort().to(device)
+
+
+@lru_cache
+def _passing(radius: int, device: torch.device) -> dict[int, torch.Tensor]:
     """Number of a cell -> the pairs whose path passes it."""
     found: dict[int, list[int]] = {}
     for pairs, paths in _alike(radius):
         for pair, cells in zip(pairs, paths, strict=True):
             for cell in cells:
                 found.setdefault(cell, []).append(pair)
-    return found
+    return {cell: torch.tensor(pairs, device=device) for cell, pairs in found.items()}
 
 
 def path_maxima(boundary: torch.Tensor, radius: int) -> torch.Tensor:

@@ -80,5 +80,5 @@ def _border_steps(logits: Tensor) -> Tensor:
     """Sum of S(p)^2 over the pairs of a pixel with the padding: 3 a side, and 1 less in a corner (8 - 3 neighbours)."""
     squared = logits.sigmoid().square()
     sides = squared[:, 0].sum() + squared[:, -1].sum() + squared[..., 0].sum() + squared[..., -1].sum()
-    corners = squared[:, [0, 0, -1, -1], [0, -1, 0, -1]].sum()
+    corners = torch.stack([squared[:, y, x] for y in (0, -1) for x in (0, -1)], 1).sum()
     return 3 * sides - corners

@@ -85,13 +85,13 @@ def top_seeds(scores: Tensor, tags: Tensor, owner: Tensor) -> Seeds:
     place = place_in_picture(owner)
     table = scores.new_full((B, int(place.max()) + 1 if N else 1, C), -1.0)  # (B, P, C)
     table[owner, place] = scores
-    first = torch.searchsorted(owner, torch.arange(B, device=owner.device))
-    chosen = torch.full((B, C), -1, device=owner.device)
-    for label in range(C):
+    picture = torch.arange(B, device=owner.device)
+    first, chosen = torch.searchsorted(owner, picture), torch.full((B, C), -1, device=owner.device)
+    for label in range(C):  # nothing here waits for a GPU
         value, best = table[:, :, label].max(1)
         takes = (tags[:, label] > 0) & (value >= 0)
-        chosen[takes, label] = (first + best)[takes]
-        table[takes, best[takes]] = -1.0
+        chosen[:, label] = torch.where(takes, first + best, -1)
+        table[picture, best] = torch.where(takes[:, None], -1.0, table[picture, best])
     picture, label = (chosen >= 0).nonzero(as_tuple=True)
     return Seeds(chosen[picture, label], label, scores[chosen[picture, label], label])
 

@@ -3,6 +3,8 @@
 IRN section 4, equations 5 to 9.
 """
 
+from functools import lru_cache
+
 import torch
 
 from weakseg.ops import affinity
@@ -17,9 +19,14 @@ def displacement_loss(displacement: torch.Tensor, pairs: Relations, radius: int)
     L1, mean over both components as well (IRN equations 7 and 8). displacement: (B, 2, h, w) in cells.
     """
     delta = affinity.sources(displacement, radius).unsqueeze(2) - affinity.destinations(displacement, radius)
-    wanted = torch.tensor(affinity.offsets(radius), device=delta.device, dtype=delta.dtype).T[None, :, :, None, None]
-    foreground = (delta - wanted).abs().mean(1)  # (B, P, h', w')
+    foreground = (delta - _steps(radius, delta.device, delta.dtype)).abs().mean(1)  # (B, P, h', w')
     return mean_over(foreground, pairs.foreground), mean_over(delta.abs().mean(1), pairs.background)
+
+
+@lru_cache
+def _steps(radius: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """delta_hat of every pair, (1, 2, P, 1, 1); kept, since carrying it to a GPU would wait for all work there."""
+    return torch.tensor(affinity.offsets(radius), device=device, dtype=dtype).T[None, :, :, None, None]
 
 
 def boundary_loss(boundary: torch.Tensor, pairs: Relations, radius: int) -> tuple[torch.Tensor, torch.Tensor]:

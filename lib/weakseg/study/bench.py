@@ -23,7 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from weakseg.data.sets import DataParams
 from weakseg.nets import backbones
-from weakseg.study import checkpoint, counts, machine, places, plan, samples, train, work
+from weakseg.study import checkpoint, counts, machine, places, plan, run, samples, train, work
+from weakseg.study.params import flat
 from weakseg.study.rehearsal import Asked, Performance, behind, rehearse
 from weakseg.study.standins import swapped
 
@@ -62,11 +63,14 @@ class Step:
         return self.flops / sum(self.seconds.values()) / self.peak
 
 
-def bench(papers: Sequence[str], profile: str, steps: int = 3) -> list[Step]:
-    """Every training and every network of the papers' own notebooks, those of outside methods left out."""
+def bench(papers: Sequence[str], profile: str, steps: int = 3, precision: str | None = None) -> list[Step]:
+    """Every training and every network of the papers' own notebooks, those of outside methods left out.
+
+    precision: "fp32" or "bf16" for all of them; None: the profile's own.
+    """
     found = []
     for paper in papers:
-        asked, wanted = _wanted(paper, profile)
+        asked, wanted = _wanted(paper, profile, precision)
         with tempfile.TemporaryDirectory() as folder, _watched(_Runs(Path(folder), asked, paper, steps)) as runs:
             for one in wanted:
                 found.append(runs.measure(one))
@@ -110,13 +114,16 @@ def peak(precision: str) -> float:
 # ---------------------------------------------------------------- what there is to measure
 
 
-def _wanted(paper: str, profile: str) -> tuple[dict[str, Asked], list[Asked]]:
+def _wanted(paper: str, profile: str, precision: str | None = None) -> tuple[dict[str, Asked], list[Asked]]:
     """All stages of the paper's tables, on few pictures; and of each network's stages the one that needs least."""
     asked: dict[str, Asked] = {}
-    few = _few(plan.values(plan.Run(paper, "ablations", profile))["data"])
+    plain = plan.Run(paper, "ablations", profile)
+    changes = _few(plan.values(plain)["data"])
+    if precision:
+        changes |= {name: precision for name, _ in flat(run.check(plain)) if name.endswith(".precision")}
     for notebook in ("ablations", "baselines"):
         with contextlib.redirect_stdout(io.StringIO()):
-            asked |= rehearse(plan.Run(paper, notebook, profile, few)).asked
+            asked |= rehearse(plan.Run(paper, notebook, profile, changes)).asked
     own = [one for one in asked.values() if _is_of(one, paper) and _is_small(one)]
     own.sort(key=lambda one: len(behind([one.plan["key"]], asked)))
     return asked, list({one.name: one for one in reversed(own)}.values())[::-1]

@@ -45,6 +45,17 @@ def autocast(precision: str) -> torch.autocast:
     return torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16" and has_bf16(kind))
 
 
+@contextlib.contextmanager
+def own_kernels() -> Iterator[None]:
+    """Kernels as fast as they come, where a training asked for those that repeat themselves (`study.train`)."""
+    wanted, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(wanted, warn_only=warn)
+
+
 @functools.cache
 def has_bf16(kind: str) -> bool:
     """Whether devices of this kind ("cpu" or "cuda") compute in bfloat16 by instructions of their own."""

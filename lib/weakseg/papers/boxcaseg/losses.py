@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, logaddexp, nn
 
+from weakseg.nets.resize import bilinear
 from weakseg.ops.bags import Reduction, mil_loss, neighbour_loss, reduced
 from weakseg.papers.boxcaseg.model import Scores
 from weakseg.study.params import Group
@@ -44,7 +45,7 @@ def fused(salient: Tensor, transferred: Tensor, alpha: float, mix: Mix = "logits
 
 def upsampled(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Logits (B, h, w) at another size (H, W), bilinear: float32 (B, H, W)."""
-    return F.interpolate(logits.float()[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    return bilinear(logits.float()[:, None], size)[:, 0]
 
 
 def pixel_loss(logits: Tensor, mask: Tensor, reduction: Reduction) -> Tensor:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from weakseg.nets.resize import bilinear
 from weakseg.nets.roi_detector import DetectorParams, RoiDetector, build_detector
 from weakseg.papers.community_learning.img import Img, ImgParams, convolution, of_label
 from weakseg.study.params import Group
@@ -61,7 +61,7 @@ class CommunityNet(nn.Module):
         maps: s1..s4 of the pictures. boxes: (S, 4). owner: (S,). As many levels as IMG has CAMs.
         """
         T = self.size
-        enlarged = F.interpolate(features, (T, T), mode="bilinear", align_corners=False)
+        enlarged = bilinear(features, (T, T))
         wanted = (4, 3, 2)[: len(self.img.levels) - 1]
         return [enlarged, *(self.detector.pooled(maps, level, boxes, owner, T) for level in wanted)]
 

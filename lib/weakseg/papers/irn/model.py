@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from weakseg.nets import backbones
+from weakseg.nets.resize import bilinear
 from weakseg.papers.irn.params import IrnetParams
 
 
@@ -26,7 +27,7 @@ class Branch(nn.Module):
         """(B, inputs, H, W) -> (B, outputs, H * scale, W * scale)."""
         x = self.norm(self.convolution(x))
         if self.scale != 1:
-            x = F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
+            x = bilinear(x, (int(x.shape[2] * self.scale), int(x.shape[3] * self.scale)))
         return F.relu(x)
 
 

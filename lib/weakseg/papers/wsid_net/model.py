@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from weakseg.nets import backbones
 from weakseg.nets.attention import LevelAttention
 from weakseg.nets.boundary_enhancement import BoundaryEnhancement
+from weakseg.nets.resize import bilinear
 from weakseg.papers.wsid_net.params import AttentionParams, WsidParams
 
 
@@ -32,8 +33,8 @@ class Fuse(nn.Module):
         if x.shape[-2:] == size:
             return part(x)
         if x.shape[-1] > size[1]:
-            return part(F.interpolate(x, size, mode="bilinear"))
-        return F.interpolate(part(x), size, mode="bilinear")
+            return part(bilinear(x, size))
+        return bilinear(part(x), size)
 
 
 class BoundaryBranch(nn.Module):
