@@ -128,10 +128,11 @@ def shortened(steps: int) -> Callable[..., pd.DataFrame]:
     """
     plain = train.fit
 
-    def fit(*given: Any, lr_at: Callable[[float], float] = train.poly(0.9), **how: Any) -> pd.DataFrame:
+    def fit(*given: Any, **how: Any) -> pd.DataFrame:
+        lr_at = how.get("lr_at", train.poly(0.9))
         whole = how.get("steps") or how["epochs"] * (VOC_TRAINAUG // how["batch_size"])
-        how |= {"epochs": None, "steps": steps, "log_every": 1}
-        return plain(*given, lr_at=lambda progress: lr_at(progress * steps / whole), **how)
+        how |= {"epochs": None, "steps": steps, "log_every": 1, "lr_at": lambda p: lr_at(p * steps / whole)}
+        return plain(*given, **how)
 
     return fit
 

@@ -164,6 +164,7 @@ def test_a_statement_that_needs_results_is_passed_over_and_the_next_one_runs():
 def test_the_bill_names_tables_and_what_it_rests_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WEAKSEG_OUTPUTS", str(tmp_path))
     monkeypatch.setattr(rates, "read", lambda: [measured("a", 100.0)])
+    monkeypatch.setattr(devices, "_steps", lambda: [])
     assert bill.main(["irn", "--profile", "toy", "--gpu", "h200"]) == 0
     said = capsys.readouterr().out
     assert "irn/table1_pseudo_instance_labels" in said and "in all" in said
@@ -202,21 +203,27 @@ def test_a_card_is_as_fast_as_the_bench_saw_it(tmp_path, monkeypatch):
         "stage": "classifier.train_classifier",
         "precision": "fp32",
         "flops_a_second": 4.94e13,
+        "seconds": {"forward": 0.1},
     }
     places.write_text(tmp_path / "gpu/bench/steps.json", json.dumps([{**step, "stage": "deeplab.train_deeplab"}, step]))
     assert devices.measured_share(devices.card("h200")) == pytest.approx(0.1)
-    assert devices.measured_share(devices.card("a100")) is None
+    assert devices.measured_on(devices.card("a100")) == devices.card("h200")
+    assert devices.measured_share(devices.card("a100")) == pytest.approx(0.1)
 
 
 def test_a_stage_has_the_pace_that_the_bench_saw(tmp_path, monkeypatch):
     monkeypatch.setenv("WEAKSEG_OUTPUTS", str(tmp_path))
     monkeypatch.setattr(devices.places, "root", lambda: tmp_path)
-    train = {"stage": "irnet.train_irnet", "device": "NVIDIA H200", "seconds": {"forward": 0.1, "backward": 0.2}}
-    looks = {"stage": "irnet.make_fields", "device": "NVIDIA H200", "seconds": {"whole": 0.8}}
+    both = {"device": "NVIDIA H200", "precision": "bf16", "flops_a_second": 1e12}
+    train = both | {"stage": "irnet.train_irnet", "seconds": {"forward": 0.1, "backward": 0.2}}
+    looks = both | {"stage": "irnet.make_fields", "seconds": {"whole": 0.8}}
     steps = [train | {"pictures": 32, "planned": 6e9}, looks | {"pictures": 16, "planned": 2e9}]
     places.write_text(tmp_path / "gpu/bench/steps.json", json.dumps(steps))
     paces = devices.paces(devices.card("h200"))
     assert paces["irnet.train_irnet"].of(12e9, 1e12) == pytest.approx(0.3 + 6e9 / 1e12)  # a step
     assert paces["irnet.train_irnet"].of(1e9, 1e12) == pytest.approx(0.3)  # waits for its starts
     assert paces["irnet.make_fields"].of(4e9, 1e12) == pytest.approx(0.05 + 2e9 / 1e12)  # a picture
-    assert devices.paces(devices.card("l4")) == {}
+    slower = devices.paces(devices.card("l4"))["irnet.make_fields"]
+    assert slower.of(1e9, 1e12) == pytest.approx(0.05 * 989 / 121)  # never measured: by the ratio of peaks
+    places.write_text(tmp_path / "gpu/bench/steps.json", "[]")
+    assert devices.measured_on(devices.card("l4")) is None and devices.paces(devices.card("l4")) == {}

@@ -143,9 +143,11 @@ def _grounds(found: Bill) -> list[str]:
         said.append(f"Never measured, from their work alone ({share:.0f} % of the hours): {', '.join(names)}.")
     if found.card and found.share:
         paced = len({one.asked.name for one in items} & devices.paces(found.card).keys())
+        seen = devices.measured_on(found.card)
+        where = "it" if seen == found.card else f"{seen.name}, by the ratio of their peaks (expect a factor of 1.5)"
         said.append(
-            f"{found.card.name}: {paced} kinds of stages at the pace that the bench measured on it; other networks at"
-            f" {100 * found.share:.0f} % of peak, as its classifier. Small ones are slower than that."
+            f"{found.card.name}: {paced} kinds of stages at the pace that the bench measured on {where}; other networks"
+            f" at {100 * found.share:.0f} % of peak, as the classifier. Small ones are slower than that."
         )
     elif found.card:
         said.append(

@@ -56,13 +56,13 @@ class Pace:
 
 
 def measured_share(wanted: Card) -> float | None:
-    """Share of the card's peak that the bench notebook saw on it in a training step of the tag classifier."""
+    """Share of the card's peak that the bench notebook saw in a training step of the tag classifier."""
     seen = (step for step in _seen(wanted) if step["stage"].endswith("train_classifier"))
     return next((step["flops_a_second"] / wanted.peak(step["precision"]) for step in seen), None)
 
 
 def paces(wanted: Card) -> dict[str, Pace]:
-    """Stage -> its pace on this card, of the stages that the bench notebook measured there."""
+    """Stage -> its pace on this card, of the stages that the bench notebook measured."""
     found = {}
     for step in _seen(wanted):
         if step["planned"]:
@@ -71,8 +71,24 @@ def paces(wanted: Card) -> dict[str, Pace]:
     return found
 
 
+def measured_on(wanted: Card) -> Card | None:
+    """The card whose measured steps a bill of `wanted` rests on: itself, else another one; None where there is none."""
+    seen = {one["device"] for one in _steps()}
+    return next((card for card in (wanted, *CARDS.values()) if any(card.name in name for name in seen)), None)
+
+
 def _seen(wanted: Card) -> Iterator[dict[str, Any]]:
-    """Steps measured on this card, those of this clone first."""
+    """Steps measured on this card or, by the ratio of their peaks, on another one."""
+    card = measured_on(wanted)
+    for one in _steps() if card else ():
+        if card.name in one["device"]:
+            slower = card.peak(one["precision"]) / wanted.peak(one["precision"])
+            seconds = {part: value * slower for part, value in one["seconds"].items()}
+            yield one | {"seconds": seconds, "flops_a_second": one["flops_a_second"] / slower}
+
+
+def _steps() -> Iterator[dict[str, Any]]:
+    """All that the bench notebook measured, in this clone first."""
     for folder in (places.outputs(), places.root() / "outputs" / "published"):
         for file in sorted(folder.glob("*/bench/steps.json")):
-            yield from (one for one in json.loads(file.read_text(encoding="utf-8")) if wanted.name in one["device"])
+            yield from json.loads(file.read_text(encoding="utf-8"))
