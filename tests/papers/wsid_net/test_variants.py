@@ -32,11 +32,11 @@ def test_choices_keep_everything_else(toy):
     serial = variants.attentions(toy)["Serial"].params.wsid
     assert serial.attention.arrangement == "serial" and serial.attention.reduction == 4
     assert serial.model_copy(update={"attention": toy.params.wsid.attention}) == toy.params.wsid
-    weighted = toy.changed(count_weights={"soft": 0.9, "kmeans": 0.7})
+    weighted = toy.changed(count_weights={"soft": 0.9, "kmeans": 0.7}, wsid={"count": {"weight": 0.2}})
     found = {row: s.params.wsid.count for row, s in variants.surrogates(weighted).items()}
     assert found["No count loss"] is None
     assert [c.surrogate for c in found.values() if c] == ["soft", "straight", "kmeans"]
-    assert [c.weight for c in found.values() if c] == [0.1, 0.1, 0.7]  # the session's own keeps its weight
+    assert [c.weight for c in found.values() if c] == [0.9, 0.1, 0.2]  # the session's own keeps its weight
 
 
 def test_backbones_say_what_they_start_from(toy):

@@ -63,8 +63,8 @@ class CountParams(Group):
     InstancesParams. batch_size: counted pictures beside each batch of pairs, at most as many.
     """
 
-    surrogate: Surrogate = "soft"
-    weight: float = Field(0.1, gt=0)
+    surrogate: Surrogate = "kmeans"
+    weight: float = Field(0.3, gt=0)
     width: float = Field(2.0, gt=0)
     position: float = Field(0.5, ge=0)
     most: int = Field(1024, ge=1)
@@ -132,7 +132,7 @@ class CountWeights(Group):
 
     soft: float = Field(0.1, gt=0)
     straight: float = Field(0.1, gt=0)
-    kmeans: float = Field(0.1, gt=0)
+    kmeans: float = Field(0.3, gt=0)
 
 
 class BaselinesParams(Group):
