@@ -13,6 +13,7 @@ from weakseg.nets.roi_pool import roi_align
 from weakseg.ops.affinity import path_maxima
 from weakseg.ops.bags import mil_loss
 from weakseg.ops.displacement import end_points
+from weakseg.ops.pair_losses import irn_loss
 from weakseg.ops.random_walk import propagate
 from weakseg.study.train import fit
 
@@ -49,6 +50,17 @@ def test_path_maxima_and_their_gradient(radius):
     assert torch.equal(gpu, cpu)
     cpu, gpu = gradients(lambda field: (path_maxima(field, radius) * weights.to(field.device)).sum(), boundary)
     torch.testing.assert_close(gpu, cpu, rtol=1e-4, atol=1e-4)
+
+
+def test_the_losses_of_pairs_never_wait_for_the_card():
+    labels = (4 * drawn(2, 40, 44)).long().cuda()
+    logits, displacement = (drawn(*shape).cuda().requires_grad_() for shape in ((2, 40, 44), (2, 2, 40, 44)))
+    irn_loss(logits, displacement, labels, 10)["loss"].backward()  # brings the numbers of cells to the card
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        irn_loss(logits, displacement, labels, 10)["loss"].backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_displacements_lead_to_the_same_cells():
