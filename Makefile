@@ -1,4 +1,4 @@
-# Each target is one line over a tool that also runs without make. Options: PROFILE=demo PAPERS="irn" SEEDS=0,1,2 JOBS=2 GPU=h200
+# Each target is one line over a tool that also runs without make. Options: PROFILE=demo PAPERS="irn" SEEDS=0,1,2 JOBS=2 GPU=h200 PRECISION=bf16 (bench)
 
 PROFILE ?= demo
 PAPERS ?=

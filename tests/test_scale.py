@@ -124,7 +124,8 @@ def write_project(root: Path, form: Form) -> None:
 def shortened(steps: int) -> Callable[..., pd.DataFrame]:
     """`train.fit` for the first steps of the paper's own training, with a line of the log for each.
 
-    The learning rate is that of the whole one: a warm-up squeezed into 20 steps let detectors run away.
+    The learning rate is that of the whole one, where epochs count as if every set had VOC's pictures (few are drawn): a
+    warm-up squeezed into 20 steps let detectors run away.
     """
     plain = train.fit
 

@@ -32,6 +32,14 @@ def test_the_pictures_are_as_large_as_the_profile_s(profile, size):
     assert drawn.shape == size and drawn.n_trainaug == 64
 
 
+def test_a_precision_is_that_of_every_network():
+    for precision, wanted in ((None, {"fp32"}), ("bf16", {"bf16"})):
+        _, stages = bench._wanted("irn", "toy", precision)
+        assert {work.precision(one.plan["params"]) for one in stages if ".train_" in one.name} == wanted
+    with pytest.raises(ValueError, match="precision.*fp16"):
+        bench._wanted("irn", "toy", "fp16")
+
+
 def test_a_training_step_falls_into_its_parts(found):
     step = found["classifier.train_classifier"]
     assert list(step.seconds) == list(bench.PARTS) and all(seconds > 0 for seconds in step.seconds.values())
