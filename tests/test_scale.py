@@ -1,6 +1,6 @@
 """Every stage that the notebooks of the five papers ask for, run for a few steps with the params of profile `paper`.
 
-Form "small" is one of the ordinary tests: a single step, pictures a quarter as wide, batches of two, few proposals.
+Form "small" is one of the ordinary tests: two steps, pictures a quarter as wide, batches of two, few proposals.
 Form "full" has the papers' resolution and batches; nothing is cut but steps and pictures. It is run by
 `pytest -m scale`, on a machine with enough memory (docs/scale.md). Weights come from files of random networks, where
 the params look for theirs.
@@ -25,6 +25,8 @@ import pytest
 import torch
 import torchvision
 import yaml
+from torch import nn
+from waits import Waits
 
 from weakseg.data.coco import CocoSet
 from weakseg.data.files import write_lines
@@ -47,6 +49,15 @@ MOST |= {"proposal_samples": 32, "proposals": 32, "proposals_before_nms": 64, "f
 NEEDED = 20  # GB; up to 15 were seen on a card, with HRNet-W48
 VOC_TRAINAUG = 10_582
 NETS = ("resnet50", "resnet101", "vgg16")
+WAITING = {  # detectors as torchvision builds them; a CRF on the processor; as many places as happen to be chosen
+    *("nets/mask_rcnn.py: " + name for name in ("detection_losses", "resize")),
+    *("nets/box_mask_rcnn.py: " + name for name in ("chosen_of", "forward", "select_training_samples")),
+    *("nets/roi_pool.py: forward", "baselines/boxinst.py: colours_in"),
+    "ops/seed_losses.py: crf_targets",
+    *("ops/multiple_instance.py: " + name for name in ("peak_seeds", "sample", "top_seeds")),
+    "papers/community_learning/losses.py: mask_losses",
+    "baselines/countseg.py: density_losses",
+}
 
 
 @dataclass(frozen=True)
@@ -121,19 +132,24 @@ def write_project(root: Path, form: Form) -> None:
         places.write_text(root / f"params/paper/{paper}.yaml", yaml.safe_dump(given))
 
 
-def shortened(steps: int) -> Callable[..., pd.DataFrame]:
+def shortened(steps: int, waits: set[str]) -> Callable[..., pd.DataFrame]:
     """`train.fit` for the first steps of the paper's own training, with a line of the log for each.
 
     The learning rate is that of the whole one, where epochs count as if every set had VOC's pictures (few are drawn): a
-    warm-up squeezed into 20 steps let detectors run away.
+    warm-up squeezed into 20 steps let detectors run away. Where a step would wait for a GPU is added to `waits`.
     """
     plain = train.fit
 
-    def fit(*given: Any, **how: Any) -> pd.DataFrame:
+    def fit(model: nn.Module, dataset: Any, loss_of: Callable, optimiser: Any, **how: Any) -> pd.DataFrame:
         lr_at = how.get("lr_at", train.poly(0.9))
         whole = how.get("steps") or how["epochs"] * (VOC_TRAINAUG // how["batch_size"])
         how |= {"epochs": None, "steps": steps, "log_every": 1, "lr_at": lambda p: lr_at(p * steps / whole)}
-        return plain(*given, **how)
+        watch = Waits()
+        try:
+            return plain(model, dataset, watch.watching(loss_of, optimiser), optimiser, **how)
+        finally:
+            watch.stop()
+            waits.update(watch.found)
 
     return fit
 
@@ -142,7 +158,7 @@ class Study:
     """The stages of all papers at one form: asked for by rehearsed notebooks, computed once."""
 
     def __init__(self, root: Path, form: Form) -> None:
-        self.form, self.performance = form, Performance(root / "runs", {})
+        self.form, self.performance, self.waits = form, Performance(root / "runs", {}), set()
 
     @functools.cache  # noqa: B019 (there is one for each form)
     def asked(self, paper: str) -> list[Asked]:
@@ -168,7 +184,7 @@ class Study:
 
 @pytest.fixture(
     scope="module",
-    params=[Form(SMALL, 1, True), pytest.param(Form(FULL, 20, False), marks=pytest.mark.scale)],
+    params=[Form(SMALL, 2, True), pytest.param(Form(FULL, 20, False), marks=pytest.mark.scale)],
     ids=["small", "full"],
 )
 def form(request) -> Form:
@@ -192,8 +208,9 @@ def study(form, tmp_path_factory) -> Iterator[Study]:
         for name, folder in (("ROOT", ""), ("DATA", "data"), ("WEIGHTS", "weights"), ("OUTPUTS", "outputs")):
             patch.setenv(f"WEAKSEG_{name}", str(root / folder))
         patch.setenv("TORCH_HOME", str(root / "weights"))
-        patch.setattr(train, "fit", shortened(form.steps))
-        yield Study(root, form)
+        study = Study(root, form)
+        patch.setattr(train, "fit", shortened(form.steps, study.waits))
+        yield study
     shutil.rmtree(root)  # networks of gigabytes
 
 
@@ -221,6 +238,12 @@ def test_what_is_found_has_the_size_of_the_pictures(form, computed):
                 assert read[kind](file.parent, file.stem).shape[-2:] == form.drawn.shape, f"{one.name}: {file.name}"
                 checked += 1
     assert checked
+
+
+def test_a_step_waits_for_a_gpu_only_where_it_cannot_do_without(study):
+    for paper in PAPERS:
+        study.computed(paper)
+    assert study.waits == WAITING
 
 
 def test_fields_lie_on_the_grid_of_stride_4(form, study):

@@ -1,6 +1,6 @@
 """Whether the running interpreter has exactly the packages that requirements.txt pins. Prints the first that differs.
 
-    python tools/pins.py        exit 0: all as pinned, and `weakseg` is this folder's
+python tools/pins.py        exit 0: all as pinned, and `weakseg` is this folder's
 """
 
 import re

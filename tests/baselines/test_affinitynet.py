@@ -54,9 +54,9 @@ def test_gradients():
 
 
 def test_majority_of_the_confident_labels():
-    labels = torch.tensor([[[1, 255, 0, 2], [255, 255, 2, 2], [255, 255, 0, 0], [255, 255, 0, 1]]])
-    assert affinitynet.majority(labels, 2).tolist() == [[[1, 2], [255, 0]]]
-    assert (affinitynet.majority(torch.full((1, 4, 4), 255), 2) == 255).all()
+    labels = torch.tensor([[1, 255, 0, 2], [255, 255, 2, 2], [255, 255, 0, 0], [255, 255, 0, 1]])
+    assert affinitynet.majority(labels, 2).tolist() == [[1, 2], [255, 0]]
+    assert (affinitynet.majority(torch.full((4, 4), 255), 2) == 255).all()
 
 
 @pytest.mark.parametrize("stride", [4, 8])

@@ -98,7 +98,7 @@ def test_collate_pads_pictures_and_lays_boxes_in_a_row():
     ]
     batch = collate_proposals(samples)
     assert batch["picture"].shape == (2, 3, 5, 6) and batch["picture"][1, :, :, 3:].sum() == 0
-    assert owners(batch["count"]).tolist() == [0, 0, 1] and batch["boxes"].shape == (3, 4)
+    assert owners(batch["count"], batch["boxes"]).tolist() == [0, 0, 1] and batch["boxes"].shape == (3, 4)
     assert mirrored(torch.tensor([[1.0, 2, 4, 5]]), 10).tolist() == [[6, 2, 9, 5]]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from weakseg.study.checkpoint import load_model, save_model
@@ -32,3 +33,16 @@ def test_weights_of_a_channels_last_network_are_written_in_the_plain_layout(tmp_
     save_model(model.to(memory_format=torch.channels_last), tmp_path / "last")
     assert (tmp_path / "plain").read_bytes() == (tmp_path / "last").read_bytes()
     assert torch.equal(load_model(other, tmp_path / "last").weight, model.weight)
+
+
+def test_a_layer_that_is_used_twice_is_written_once_and_always_as_the_same_bytes(tmp_path):
+    model = nn.ModuleDict({name: nn.Linear(2, 2) for name in "abcdefgh"})
+    for name in "bcdefgh":
+        model[name] = model["a"]
+    for copy in range(4):  # notes of what is the same would stand in another order each time
+        save_model(model, tmp_path / f"{copy}.safetensors")
+    assert len({(tmp_path / f"{copy}.safetensors").read_bytes() for copy in range(4)}) == 1
+    assert list(load_file(tmp_path / "0.safetensors")) == ["a.bias", "a.weight"]
+    other = nn.ModuleDict({name: nn.Linear(2, 2) for name in "ah"})
+    other["h"] = other["a"]
+    assert torch.equal(load_model(other, tmp_path / "0.safetensors")["h"].weight, model["h"].weight)

@@ -1,6 +1,7 @@
 """The machine: threads, the process pool, progress in a log."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -165,6 +166,15 @@ def test_beside_a_gpu_workers_come_from_a_clean_server(two_cores, monkeypatch):
     assert workers & set(parallel(process_id, range(64)))  # and they stay: each has imported what it needs
     with pytest.raises(RuntimeError, match="a worker process was killed"):
         parallel(dies, range(8))
+    assert parallel(abs, [-1] * 8) == [1] * 8
+
+
+@pytest.mark.skipif(machine.sys.platform != "linux", reason="elsewhere workers are always started afresh")
+def test_workers_beside_a_gpu_outlive_an_interrupt(two_cores, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    for worker in set(parallel(process_id, range(8))):
+        os.kill(worker, signal.SIGINT)  # a notebook's "interrupt" reaches all its processes
+    time.sleep(0.2)
     assert parallel(abs, [-1] * 8) == [1] * 8
 
 

@@ -137,6 +137,36 @@ def test_it_is_plain_sgd_with_the_schedule(toy, tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "log.csv"), log)
 
 
+class Heads(nn.Module):
+    """Two heads on one layer; a batch trains one of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared, self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 1), nn.Linear(4, 1)
+
+
+def test_a_head_may_have_its_first_gradient_in_a_later_step_than_others(toy, tmp_path):
+    """The first of four steps trains the first head, the others the second."""
+    torch.manual_seed(0)
+    model, plain = Heads(), Heads()
+    plain.load_state_dict(model.state_dict())
+    batches: list[torch.Tensor] = []
+
+    def loss_of(model, batch):
+        batches.append(batch["x"])
+        head = model.second if len(batches) > 1 else model.first
+        return {"loss": head(model.shared(batch["x"])).square().mean()}
+
+    fit(model, toy.Points(), loss_of, sgd(model), **settings(tmp_path, epochs=None, steps=4, lr_at=lambda p: 1.0))
+    optimiser, kept, batches = torch.optim.SGD(plain.parameters(), 0.1, momentum=0.9, foreach=False), batches, []
+    for x in kept:
+        optimiser.zero_grad()
+        loss_of(plain, {"x": x})["loss"].backward()
+        optimiser.step()
+    assert len(kept) == 4 and not torch.equal(model.second.weight, Heads().second.weight)
+    torch.testing.assert_close(dict(model.state_dict()), dict(plain.state_dict()))
+
+
 def test_rows_are_means_between_log_steps_and_at_the_end_of_an_epoch(toy, tmp_path):
     model, other = toy.network(), toy.network()
     (tmp_path / "a").mkdir()

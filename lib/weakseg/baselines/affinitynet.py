@@ -160,13 +160,13 @@ def affinity_loss(embedding: torch.Tensor, labels: torch.Tensor, radius: int) ->
 
 
 def majority(labels: torch.Tensor, stride: int) -> torch.Tensor:
-    """Labels (B, H, W) -> (B, H / stride, W / stride): the commonest confident label of a cell, 255 without any."""
+    """Labels (H, W) -> (H / stride, W / stride): the commonest confident label of a cell, 255 without any."""
     values = [value for value in labels.unique().tolist() if value != affinity.IGNORED]
     if not values:
-        return labels[:, ::stride, ::stride]
-    share = F.avg_pool2d(torch.stack([labels == value for value in values], 1).float(), stride)  # (B, K, h, w)
-    most, best = share.max(1)
-    return torch.tensor(values, device=labels.device)[best].masked_fill(most == 0, affinity.IGNORED)
+        return labels[::stride, ::stride].long()
+    share = F.avg_pool2d(torch.stack([labels == value for value in values]).float(), stride)  # (K, h, w)
+    most, best = share.max(0)
+    return torch.tensor(values)[best].masked_fill(most == 0, affinity.IGNORED)
 
 
 class ConfidentSamples:
@@ -184,11 +184,12 @@ class ConfidentSamples:
         pair = self.seen.image(index), load_labels(self.labels / "labels", name)
         pair = augment.random_scale(*pair, self.params.scales, rng) if self.params.scales else pair
         picture, labels = augment.random_crop(*augment.random_flip(*pair, rng), self.params.crop, rng)
-        return {"name": name, "picture": augment.to_bytes(picture), "labels": torch.from_numpy(labels)}
+        cells = majority(torch.from_numpy(labels), self.params.stride)
+        return {"name": name, "picture": augment.to_bytes(picture), "labels": cells}
 
 
 def _loss(params: AffinityNetParams, model: AffinityNet, batch: dict) -> dict[str, torch.Tensor]:
-    return affinity_loss(model(batch["picture"]).float(), majority(batch["labels"], params.stride), params.radius)
+    return affinity_loss(model(batch["picture"]).float(), batch["labels"], params.radius)
 
 
 def train_affinitynet(

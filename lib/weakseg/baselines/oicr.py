@@ -60,7 +60,7 @@ class OicrParams(Group):
 
 def oicr_loss(params: DetectorParams, model: RoiDetector, batch: dict) -> dict[str, Tensor]:
     """MIDN's loss plus that of every branch, and "loss", their sum."""
-    owner = owners(batch["count"])
+    owner = owners(batch["count"], batch["boxes"])
     read, _ = model(batch["picture"], batch["boxes"], owner)
     terms = detector_losses(params, read, batch["boxes"], owner, batch["tags"])
     return {"loss": sum(terms.values()), **terms}

@@ -39,9 +39,8 @@ def estimate(scores: Tensor, allowed: Tensor, background: float, foreground: flo
     B, K, h, w = scores.shape
     masked = scores.flatten(2).masked_fill(~allowed[..., None], -torch.inf)  # (B, K, h * w)
     behind = (masked.amax(1, keepdim=True) - scores.flatten(2)).sort(2).values
-    wanted = [background] + [foreground] * (K - 1)
-    places = torch.tensor([math.ceil(share * h * w) - 1 for share in wanted], device=scores.device)
-    bias = behind.gather(2, places.view(1, K, 1).expand(B, K, 1))
+    place = {share: math.ceil(share * h * w) - 1 for share in (background, foreground)}
+    bias = torch.cat([behind[:, :1, place[background], None], behind[:, 1:, place[foreground], None]], 1)  # (B, K, 1)
     return (masked + bias).argmax(1).view(B, h, w)
 
 

@@ -65,6 +65,6 @@ def collate_proposals(samples: Sequence[dict]) -> dict:
     }
 
 
-def owners(count: Tensor) -> Tensor:
-    """Picture (N,) of every proposal, from how many each picture has (B,)."""
-    return torch.arange(len(count), device=count.device).repeat_interleave(count)
+def owners(count: Tensor, boxes: Tensor) -> Tensor:
+    """Picture (N,) of every proposal, from how many each picture has (B,); boxes: all (N, 4), one after another."""
+    return torch.arange(len(count), device=count.device).repeat_interleave(count, output_size=len(boxes))

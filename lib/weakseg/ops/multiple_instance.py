@@ -143,7 +143,7 @@ def refinement_loss(logits: Tensor, assigned: Assigned, owner: Tensor, pictures:
 
 def mean_per_picture(values: Tensor, owner: Tensor, pictures: int) -> Tensor:
     """Mean over pictures of the mean over each picture's entries: values (N,), so a crowded picture weighs no more."""
-    count = torch.bincount(owner, minlength=pictures).clamp(min=1)
+    count = owner.new_zeros(pictures).index_add(0, owner, torch.ones_like(owner)).clamp(min=1)
     return (values / count[owner]).sum() / pictures
 
 

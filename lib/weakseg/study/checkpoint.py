@@ -119,11 +119,17 @@ def _random_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_model(model: nn.Module, path: Path) -> None:
-    """Writes the model's tensors as safetensors, under the final name only once complete."""
+    """Writes the model's tensors as safetensors, under the final name only once complete.
+
+    A tensor that the model holds twice is written once, under its first name. Safetensors' own way notes the others, in
+    another order every time, so the same weights would not be the same bytes.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    safetensors.torch.save_model(model, str(temporary))
+    state = model.state_dict()
+    once = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    safetensors.torch.save_file({k: v.contiguous() for k, v in state.items() if k in once}, str(temporary))
     os.replace(temporary, path)
 
 

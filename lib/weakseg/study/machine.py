@@ -8,6 +8,7 @@ import functools
 import multiprocessing
 import os
 import platform
+import signal
 import sys
 import threading
 import time
@@ -162,7 +163,13 @@ def _lasting_pool(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     if sys.platform == "linux":
         context.set_forkserver_preload(["torch", "torchvision", "pandas", "cv2", "scipy.ndimage", "weakseg"])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_lasting_worker)
+
+
+def _prepare_lasting_worker() -> None:
+    """An interrupt is for the cell that runs, and each notebook ends with one: an idle worker takes no notice."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _prepare_worker()
 
 
 def _prepare_worker() -> None:

@@ -87,13 +87,25 @@ def _begin(model: nn.Module, optimiser: torch.optim.Optimizer, seed: int, precis
     machine.join()
     layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
     model.to(device, memory_format=layout).train()
-    for group in optimiser.param_groups:
-        group.setdefault("initial_lr", group["lr"])
-        if "fused" in group:
-            group.update(fused=True, foreach=None)  # one pass over all parameters
+    _fuse(optimiser)
     torch.manual_seed(seed + machine.rank())
     _from_first(model)
     return device
+
+
+def _fuse(optimiser: torch.optim.Optimizer) -> None:
+    """One pass over all parameters, where torch has that.
+
+    Momentum begins as zeros, which is what it would be: torch's fused SGD fails where a parameter has its first
+    gradient in a later step than others (a head for salient pictures, where the first batch holds none).
+    """
+    for group in optimiser.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+        if "fused" in group:
+            group.update(fused=True, foreach=None)
+        for parameter in group["params"] if group.get("momentum") else ():
+            if parameter.requires_grad:
+                optimiser.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
 
 
 def _set_lr(optimiser: torch.optim.Optimizer, factor: float) -> float:

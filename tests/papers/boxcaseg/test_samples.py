@@ -39,6 +39,13 @@ def test_the_union_holds_every_box_and_every_salient_picture_once(drawn):
     assert kinds == [False] * boxes + [True] * 6
 
 
+def test_a_batch_says_where_its_salient_pictures_are(drawn):
+    union = Union(*parts(drawn))
+    last = len(union) - 1
+    assert union.collate([union[(k, 7)] for k in (last, 0, last - 1)])["salient"].tolist() == [0, 2]
+    assert union.collate([union[(0, 7)]])["salient"].tolist() == []
+
+
 def test_a_sample_is_a_function_of_its_draw(drawn):
     union = Union(*parts(drawn))
     for index in (0, len(union) - 1):
@@ -116,7 +123,7 @@ def test_every_batch_has_the_ratio_and_every_salient_picture_comes_once_an_epoch
     found = list(batches(ratio, order, 0, ratio.collate, 0, torch.device("cpu")))
     assert len(found) == 2 * 3
     for names, batch in found:
-        assert batch["salient"].tolist() == [True] * 2 + [False] * 6
+        assert batch["salient"].tolist() == [0, 1]
         assert batch["picture"].shape == (8, 3, 32, 32) and "draw" not in batch and len(names) == 8
     epochs = [[name for names, _ in found[k : k + 3] for name in names[:2]] for k in (0, 3)]
     assert all(sorted(epoch) == sorted(ratio.salient.names) for epoch in epochs) and epochs[0] != epochs[1]

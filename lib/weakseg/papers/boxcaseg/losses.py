@@ -37,9 +37,9 @@ def fused(salient: Tensor, transferred: Tensor, alpha: float, mix: Mix = "logits
     """
     if mix == "logits" or alpha in (0, 1):
         return alpha * salient + (1 - alpha) * transferred
-    log = salient.new_tensor([alpha, 1 - alpha]).log()
-    yes = logaddexp(log[0] + F.logsigmoid(salient), log[1] + F.logsigmoid(transferred))
-    no = logaddexp(log[0] + F.logsigmoid(-salient), log[1] + F.logsigmoid(-transferred))
+    ours, theirs = (salient.new_full((), share).log() for share in (alpha, 1 - alpha))
+    yes = logaddexp(ours + F.logsigmoid(salient), theirs + F.logsigmoid(transferred))
+    no = logaddexp(ours + F.logsigmoid(-salient), theirs + F.logsigmoid(-transferred))
     return yes - no
 
 
@@ -63,7 +63,7 @@ def joint_losses(scores: Scores, inside: Tensor, salient: Tensor, how: LossParam
 
     Args:
         scores: of B pictures. inside: bool (B, H, W), the filled box of a crop or the mask of a salient picture.
-        salient: bool (B,), which pictures come with a mask.
+        salient: (S,), the places of pictures that come with a mask.
     """
     B, H, W = inside.shape
     map_ = upsampled(fused(scores.salient, scores.transferred, how.alpha, how.mix), (H, W))
@@ -76,7 +76,7 @@ def joint_losses(scores: Scores, inside: Tensor, salient: Tensor, how: LossParam
 
 
 def loss_of(how: LossParams):
-    """(model, batch) -> losses, for `fit`. Batches hold picture (B, 3, H, W), inside (B, H, W), salient (B,)."""
+    """(model, batch) -> losses, for `fit`. Batches hold picture (B, 3, H, W), inside (B, H, W), salient (S,)."""
 
     def losses(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return joint_losses(model(batch["picture"], batch["salient"]), batch["inside"], batch["salient"], how)

@@ -84,7 +84,7 @@ class BoxCaseg(nn.Module):
         self.transferred = TransferredHead(backbone.channels)
 
     def forward(self, pictures: Tensor, asked: Tensor | None = None) -> Scores:
-        """Normalised pictures (B, 3, 4 h, 4 w), asked bool (B,): which ones the last two heads look at; None: all."""
+        """Normalised pictures (B, 3, 4 h, 4 w), asked (S,): the places of those the last two heads see; None: all."""
         features = self.backbone(pictures)
         B, _, h, w = features.shape
         weak, some = self.weak(features), features if asked is None else features[asked]

@@ -115,6 +115,11 @@ class Union:
         own = index - len(self.crops)
         return self.of_box(index, draw) if own < 0 else self.of_salient(own, draw)
 
+    def collate(self, samples: list[dict]) -> dict:
+        """One batch; "salient" are the places (S,) of salient pictures: a choice by true and false makes a GPU wait."""
+        batch = default_collate(samples)
+        return {**batch, "salient": batch["salient"].nonzero()[:, 0]}
+
     def of_box(self, index: int, draw: int) -> dict:
         """A crop around a box, jittered, with the filled box as its mask."""
         rng, crop = np.random.default_rng(draw), self.crops[index]
@@ -175,4 +180,4 @@ class FixedRatio(Union):
         chosen = rng.choice(len(self.crops), count, replace=False, p=self.chance)
         draws = rng.integers(2**63, size=count)
         boxed = [self.of_box(int(index), int(draw)) for index, draw in zip(chosen, draws, strict=True)]
-        return default_collate([*samples, *boxed])
+        return super().collate([*samples, *boxed])

@@ -84,9 +84,10 @@ def train_segmenter(
     fit, samples = how.for_fit(), Union(*parts)
     if crops and segmenter.sampling.ratio is not None:
         samples = FixedRatio(*parts, sampling=segmenter.sampling, batch_size=how.batch_size)
-        fit |= {"batch_size": samples.salient_each, "collate": samples.collate}
+        fit |= {"batch_size": samples.salient_each}
     by = optimiser(model, model.backbone, how)
-    train.fit(model, samples, loss_of(segmenter.loss), by, out=out, seed=seed, title="BoxCaseg", **fit)
+    fit |= {"out": out, "seed": seed, "collate": samples.collate, "title": "BoxCaseg"}
+    train.fit(model, samples, loss_of(segmenter.loss), by, **fit)
     train.save_model(model, out / "model.safetensors")
 
 

@@ -88,9 +88,10 @@ class Img(nn.Module):
 
         Without a background class, background proposals have nothing to say and are left out.
         """
-        kept = torch.ones_like(label, dtype=torch.bool) if self.background else label > 0
-        target = label[kept] - (0 if self.background else 1)
-        return torch.stack([cam_loss(each[kept], target) for each in logits]).sum()
+        if self.background:
+            return torch.stack([cam_loss(each, label) for each in logits]).sum()
+        kept = (label > 0).nonzero()[:, 0]
+        return torch.stack([cam_loss(each[kept], label[kept] - 1) for each in logits]).sum()
 
     def attention(self, maps: list[Tensor], label: Tensor) -> Tensor:
         """The average over levels of the min-max normalised map of each proposal's class label (S,), from 1."""

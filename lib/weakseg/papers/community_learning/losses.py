@@ -71,7 +71,7 @@ def mask_losses(
     logits, cams = model.img(levels)
     terms = {"img": model.img.loss(logits, label)}
     if model.seg is not None:
-        front = label > 0
+        front = (label > 0).nonzero()[:, 0]  # a GPU is waited for once, not with every choice
         pseudo = model.img.attention([each[front] for each in cams], label[front]).detach() > threshold
         terms["seg"] = segmentation_loss(model.seg(levels[0][front], label[front]), pseudo)
     return terms
@@ -98,7 +98,7 @@ def community_losses(
     """L = L_det + L_img + L_seg (equation 2) as "loss", every term that is on, and "won": the share of the tags that
     are the highest label of some proposal.
     """
-    boxes, tags, owner = batch["boxes"], batch["tags"], owners(batch["count"])
+    boxes, tags, owner = batch["boxes"], batch["tags"], owners(batch["count"], batch["boxes"])
     read, maps = model.detector(batch["picture"], boxes, owner)
     terms = detector_losses(detector, read, boxes, owner, tags)
     if model.img is not None:
