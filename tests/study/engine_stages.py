@@ -134,3 +134,24 @@ def train_shared(out: Path, *, seed: int) -> None:
     optimiser = torch.optim.SGD(model.parameters(), 0.2, momentum=0.9, weight_decay=1e-3)
     train.fit(model, Points(), loss_of, optimiser, out=out, seed=seed, epochs=4, batch_size=8, log_every=3, clip=0.5)
     train.save_model(model, out / "model.safetensors")
+
+
+class Heads(nn.Module):
+    """Two heads on one layer. A step trains one of them: the second in every third step, from the third on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared, self.first, self.second, self.steps = nn.Linear(4, 4), nn.Linear(4, 1), nn.Linear(4, 1), 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.steps += 1
+        return (self.first if self.steps % 3 else self.second)(self.shared(x))
+
+
+def train_heads(out: Path, *, seed: int) -> None:
+    """What several processes must repeat too: weights that have no gradient in some steps."""
+    torch.manual_seed(0)
+    model = Heads()
+    optimiser = torch.optim.SGD(model.parameters(), 0.2, momentum=0.9, weight_decay=1e-2)
+    train.fit(model, Points(), loss_of, optimiser, out=out, seed=seed, epochs=4, batch_size=8, log_every=1)
+    train.save_model(model, out / "model.safetensors")

@@ -7,8 +7,11 @@ import socket
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from weakseg.study.stages import Store
 
@@ -36,18 +39,18 @@ def training(toy, tmp_path):
 class Training:
     def __init__(self, toy, root: Path) -> None:
         self.toy, self.root, self.running = toy, root, []
-        self.call = {"classifier": toy.Classifier(epochs=8), "seed": 1, "pause": 0.003}
+        self.stage, self.call = toy.train_points, {"classifier": toy.Classifier(epochs=8), "seed": 1, "pause": 0.003}
 
     def folder(self, name: str) -> Path:
         store = Store(self.root / name)
-        return store.folder(store.plan(self.toy.train_points, **self.call))
+        return store.folder(store.plan(self.stage, **self.call))
 
     def saved(self, name: str) -> Path:
         folder = self.folder(name)
         return folder.with_name(f"{folder.name}.partial") / "checkpoint.pt"
 
     def alone(self, name: str) -> None:
-        Store(self.root / name)(self.toy.train_points, **self.call)
+        Store(self.root / name)(self.stage, **self.call)
 
     def pair(self, name: str) -> None:
         """Starts two processes that train together, as torchrun would."""
@@ -75,6 +78,20 @@ class Training:
             os.waitpid(process, 0)
         self.running = []
         assert self.saved(name).exists() and not self.folder(name).exists()
+
+
+@pytest.mark.parametrize("stage", ["train_shared", "train_heads"])
+def test_two_processes_repeat_one(toy, training, stage):
+    """Tolerance: 1e-5 relative on losses, 1e-5 absolute on weights (means of halves instead of one mean, in fp32)."""
+    training.stage, training.call = getattr(toy, stage), {"seed": 3}
+    training.alone("alone")
+    training.pair("together")
+    training.finish()
+    left, right = (training.folder(name) for name in ("alone", "together"))
+    logs = [pd.read_csv(folder / "log.csv").to_numpy() for folder in (left, right)]
+    np.testing.assert_allclose(*logs, rtol=1e-5)
+    weights, others = (load_file(folder / "model.safetensors") for folder in (left, right))
+    assert all(torch.allclose(weights[name], others[name], atol=1e-5, rtol=0) for name in weights)
 
 
 def test_two_killed_and_started_again_end_with_the_same_bytes(training):

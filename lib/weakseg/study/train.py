@@ -129,13 +129,18 @@ def _share_and_clip(optimiser: torch.optim.Optimizer, clip: float | None) -> Ten
 
 
 def _average(parameters: list[nn.Parameter]) -> None:
-    """Every process's gradients as the mean over all; a parameter unused by one process's share counts as 0 there."""
+    """Every process's gradients as the mean over all. A parameter that some processes do not use counts as 0 there; one
+    that none uses keeps no gradient, as with one process, so that neither decay nor momentum moves it.
+    """
     parts = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
-    together = torch.cat([part.flatten() for part in parts]) / machine.world()
+    here = [one.grad is not None for one in parameters]
+    use = parts[0].new_ones(len(here)) if all(here) else parts[0].new_tensor(here)
+    together = torch.cat([*(part.flatten() for part in parts), use]) / machine.world()
     dist.all_reduce(together)
-    shares = together.split([part.numel() for part in parts])
-    for parameter, share in zip(parameters, shares, strict=True):
-        parameter.grad = share.view_as(parameter)
+    *shares, use = together.split([*(part.numel() for part in parts), len(here)])
+    used = here if all(here) else use.tolist()  # read, which waits for a GPU, only where one is in doubt
+    for parameter, share, some in zip(parameters, shares, used, strict=True):
+        parameter.grad = share.view_as(parameter) if some else None
 
 
 def _from_first(model: nn.Module) -> None:
