@@ -1,0 +1,3 @@
+#!/bin/sh
+# Stops jobs of profiles/kubernetes, by name.
+exec kubectl delete job --wait=false --ignore-not-found "$@"
