@@ -90,6 +90,7 @@ def smaller(value: Any, name: str = "") -> Any:
 
 def random_weights(folder: Path) -> None:
     """Files of random networks: torchvision's in the cache below `folder`, the HRNet in `folder` itself."""
+    torch.manual_seed(0)
     cache = folder / "hub" / "checkpoints"
     cache.mkdir(parents=True)
     for name in NETS:
@@ -101,13 +102,17 @@ def random_weights(folder: Path) -> None:
 
 
 def drawn_at_random(name: str, like: torch.Tensor) -> torch.Tensor:
-    """A convolution as He et al. 2015 draw it, a norm that keeps what it gets; the last layers, not used, are zeros."""
+    """A convolution as He et al. 2015 draw it, a norm that keeps what it gets; the last layers, not used, are zeros.
+
+    A ResNet's last stage gives half, for features as large as those of ImageNet's weights: learning rates go by that.
+    """
     if like.ndim == 4:
         return torch.randn(like.shape) * math.sqrt(2 / like[0].numel())
     if name.startswith(("fc.", "classifier.")):
         return torch.zeros(()).expand(like.shape)  # one number on the disk
-    if name.endswith("bn3.weight"):  # else each block would double the variance, and statistics are frozen
-        return torch.full(like.shape, 0.2)
+    if name.endswith(("bn3.weight", "downsample.1.weight")):
+        share = 0.2 if "bn3" in name else 1.0  # else each block would double the variance, and statistics are frozen
+        return torch.full(like.shape, share / 2 if name.startswith("layer4.") else share)
     ones = name.endswith("running_var") or (name.endswith("weight") and like.ndim == 1)
     return (torch.ones if ones else torch.zeros)(like.shape, dtype=like.dtype)
 
